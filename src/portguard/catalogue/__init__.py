@@ -1,0 +1,1 @@
+"""The vendors' port documents as data, and questions asked of them."""

@@ -1,0 +1,169 @@
+"""nftables objects with nft's own words, read from ``nft -j list`` and not interpreted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Json = Any
+"""A value of libnftables' JSON (``man libnftables-json``)."""
+
+
+class TableKey(NamedTuple):
+    """Name of a table: unique within its family."""
+
+    family: str
+    """``ip``, ``ip6``, ``inet``, ``arp``, ``bridge`` or ``netdev``."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """A base chain (with a hook) or a regular chain (reached by jump and goto)."""
+
+    name: str
+    handle: int = 0
+    type: str | None = None
+    hook: str | None = None
+    priority: int | None = None
+    policy: str | None = None
+    """``accept`` or ``drop``; None in a regular chain."""
+    device: str | None = None
+
+    @property
+    def base(self) -> bool:
+        """Whether the kernel enters it by itself."""
+        return self.hook is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule. ``expr`` is its list of statements as libnftables spells them."""
+
+    chain: str
+    handle: int = 0
+    expr: tuple[Json, ...]
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set:
+    """A named set or map."""
+
+    name: str
+    handle: int = 0
+    type: tuple[str, ...]
+    """Datatypes of the key, several when concatenated: ``("ipv4_addr", "inet_service")``."""
+    map: str | None = None
+    """Datatype of the value, when this is a map; ``verdict`` for a verdict map."""
+    flags: tuple[str, ...] = ()
+    elements: tuple[Json, ...] | None
+    """None: not read (a terse listing, or too large): its content is unknown, not empty."""
+    dynamic: bool = False
+    """Rules add elements to it as packets pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table with everything in it, in the kernel's order."""
+
+    key: TableKey
+    handle: int = 0
+    flags: tuple[str, ...] = ()
+    chains: Mapping[str, Chain] = field(default_factory=dict)
+    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    """Rules by chain, in order; a chain without rules may be absent."""
+    sets: Mapping[str, Set] = field(default_factory=dict)
+    """Named sets and maps."""
+
+    def rules_of(self, chain: str) -> tuple[Rule, ...]:
+        """Rules of a chain in order."""
+        return self.rules.get(chain, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruleset:
+    """All tables of one network namespace as of one generation."""
+
+    generation: int
+    tables: Mapping[TableKey, Table]
+    unreadable: Mapping[TableKey, str] = field(default_factory=dict)
+    """Tables that exist and could not be read, with the reason: what they decide is unknown."""
+
+    def base_chains(self, hook: str, *families: str) -> Iterator[tuple[Table, Chain]]:
+        """Base chains on a hook in the order in which the kernel enters them."""
+        found = [
+            (chain.priority or 0, order, table, chain)
+            for order, table in enumerate(self.tables.values())
+            if table.key.family in families
+            for chain in table.chains.values()
+            if chain.hook == hook
+        ]
+        for _, _, table, chain in sorted(found, key=lambda row: row[:2]):
+            yield table, chain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRef:
+    """Points at what decides: a rule, or a base chain's policy when ``handle`` is None."""
+
+    table: TableKey
+    chain: str
+    handle: int | None
+    text: str
+    """The rule as nft text, or ``policy drop``."""
+    comment: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.table} {self.chain}"
+        return f"{where}: {self.text}" if self.handle is None else f"{where} rule {self.handle}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who committed a ruleset change, as far as the kernel and /proc say. Comm is set by the process itself."""
+
+    comm: str | None = None
+    pid: int | None = None
+    parent: str | None = None
+    """Name of the parent process: for a one-shot ``nft`` the script or shell behind it."""
+    unit: str | None = None
+    loginuid: int | None = None
+    """Login user of the session (audit loginuid); None when there is none."""
+
+    @property
+    def writer(self) -> str:
+        """Who is held responsible when heals are undone: the unit where known, else the program."""
+        return f"{self.unit or '-'}/{self.comm or '?'}"
+
+    def __str__(self) -> str:
+        parts = [self.comm or "an unknown process"]
+        if self.pid is not None:
+            parts.append(f"pid {self.pid}")
+        if self.parent:
+            parts.append(f"from {self.parent}")
+        if self.unit:
+            parts.append(self.unit)
+        if self.loginuid is not None:
+            parts.append(f"login uid {self.loginuid}")
+        return parts[0] + (f" ({', '.join(parts[1:])})" if parts[1:] else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesetChange:
+    """One committed nftables transaction, as announced by the kernel (NFT_MSG_NEWGEN)."""
+
+    generation: int
+    own: bool
+    """Committed by this process."""
+    tables: frozenset[TableKey]
+    """Tables that it touched."""
+    actor: Actor
+    received: float
+    """Monotonic time of the announcement, seconds."""
