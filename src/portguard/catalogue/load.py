@@ -245,6 +245,7 @@ class _File:
                     product=self.product,
                     title=entry.text("title"),
                     listens=entry.flag("listens", default=True),
+                    zone=entry.optional("zone"),
                 )
             )
             entry.done()
@@ -351,6 +352,11 @@ def _check_references(parts: list[_File], faults: list[Fault]) -> None:
     flows = ids("flow", lambda part: part.flows)
     sides = zones | components
     for part in parts:
+        for number, component in enumerate(part.components):
+            if component.zone is not None and component.zone not in zones:
+                part.fault(
+                    f"component[{number}].zone", f"no zone {component.zone!r}{did_you_mean(component.zone, zones)}"
+                )
         for number, role in enumerate(part.roles):
             for name in role.components:
                 if name not in components:

@@ -74,6 +74,8 @@ class Component:
     title: str
     listens: bool
     """Whether it accepts connections on a server that portguard guards."""
+    zone: str | None = None
+    """Zone whose networks stand for its hosts where ``[hosts]`` does not name them: what runs on every workstation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
