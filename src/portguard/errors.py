@@ -7,6 +7,7 @@
     +-- ObserveError       a part of the world could not be read: becomes a gap                      exit 3
     +-- NftError           the kernel or libnftables refused a transaction                           exit 3
     +-- UsageError         the command line asks for something that does not exist                   exit 64
+    +-- LabError           the lab could not be built, or a part of it ended by itself               exit 3
 
 Expected failures inside ``core`` are values, never exceptions; a bug is an ``AssertionError``.
 """
@@ -56,6 +57,10 @@ class ObserveError(PortguardError):
 
 class UsageError(PortguardError):
     """A command was asked about something that does not exist."""
+
+
+class LabError(PortguardError):
+    """The lab could not be built, or a part of it ended by itself."""
 
 
 class NftError(PortguardError):
