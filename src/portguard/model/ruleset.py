@@ -34,7 +34,8 @@ class Chain:
     priority: int | None = None
     policy: str | None = None
     """``accept`` or ``drop``; None in a regular chain."""
-    device: str | None = None
+    devices: tuple[str, ...] | None = None
+    """Interfaces of an ingress chain; None where nft does not say (its JSON before 1.0.8 leaves them out)."""
 
     @property
     def base(self) -> bool:
@@ -97,7 +98,7 @@ class Ruleset:
     """Tables that exist and could not be read, with the reason: what they decide is unknown."""
 
     def base_chains(self, hook: str, *families: str) -> Iterator[tuple[Table, Chain]]:
-        """Base chains on a hook in the order in which the kernel enters them."""
+        """Yield base chains on a hook in the order in which the kernel enters them."""
         found = [
             (chain.priority or 0, order, table, chain)
             for order, table in enumerate(self.tables.values())
