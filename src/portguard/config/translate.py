@@ -1,0 +1,78 @@
+"""Say in our own words what pydantic found, and where it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from portguard.config.checks import FAULTS
+from portguard.config.schema import TABLES, Document, keys_of
+from portguard.config.sources import Layer, origin, spell
+from portguard.config.values import show
+from portguard.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import ValidationError
+
+    from portguard.config.lines import Place
+    from portguard.errors import Fault
+
+NO_ROLE = (
+    'is missing: it says what this server is, e.g. role = "printum/all-in-one"; '
+    "`portguard catalogue list` names all roles"
+)
+NAMED = ("zones", "hosts", "settings")
+"""Tables whose keys are names."""
+
+MISPLACED = "belongs to the top of the file, above the first [table]"
+"""TOML takes every key below a table's header as one of that table."""
+
+
+def faults_of(error: ValidationError, layers: Sequence[Layer], *, complete: bool) -> list[Fault]:
+    """Translate every error.
+
+    Unless the sources are complete, nothing is called missing at the top of the document: it may stand in what could
+    not be read.
+    """
+    found = []
+    for row in error.errors(include_url=False):
+        if row["type"] == "missing" and len(row["loc"]) == 1 and not complete:
+            continue
+        for place, message in _say(row):
+            found.append(origin(layers, place).fault(place, message))
+    return list(dict.fromkeys(found))
+
+
+def _say(row: Any) -> Iterator[tuple[Place, str]]:
+    place: Place = row["loc"]
+    names = tuple(step for step in place if isinstance(step, str))
+    match row["type"]:
+        case str(kind) if kind == FAULTS:
+            for inner, message in row["ctx"]["faults"]:
+                where: Place = (*place, *inner)
+                if len(where) > 1 and where[0] in NAMED and where[1] in keys_of(Document):
+                    yield where[:2], MISPLACED
+                else:
+                    yield where, message
+        case "extra_forbidden":
+            yield place, _stranger(names)
+        case "missing":
+            yield place, NO_ROLE if place == ("role",) else "is missing"
+        case "list_type" if isinstance(row["input"], dict):
+            yield place, f"must be written as [[{spell(place)}]]"
+        case "list_type":
+            yield place, f"must be a list of tables, not {show(row['input'])}"
+        case _:
+            # What is left is pydantic's "this is no table" in its several names.
+            yield place, f"must be a table, not {show(row['input'])}"
+
+
+def _stranger(names: tuple[str, ...]) -> str:
+    *above, name = names
+    known = keys_of(TABLES[tuple(above)])
+    where = f"of [{'.'.join(above)}]" if above else "of this file"
+    hint = did_you_mean(name, known)
+    if not hint and above and name in keys_of(Document):
+        return MISPLACED
+    return f"is not a key {where}{hint}"
