@@ -1,0 +1,112 @@
+"""Who holds a socket: its unit by cgroup id, its process by the descriptors of processes."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import psutil
+
+from portguard.kernel.attribution import clean, unit_of_cgroup, unit_of_process
+from portguard.model.listener import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portguard.kernel.cgroups import Cgroups
+    from portguard.kernel.diag import Record
+
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_ARGUMENTS = 64
+
+
+class Owners:
+    """Looks owners up; keeps nothing, that is the caller's."""
+
+    def __init__(self, cgroups: Cgroups) -> None:
+        """Find units through ``cgroups``."""
+        self._cgroups = cgroups
+
+    def find(self, records: Iterable[Record]) -> tuple[dict[int, Owner], int]:
+        """Look up the owners of sockets, by cookie, and count those that may not be seen.
+
+        The processes of a socket's own cgroup are tried first; only what is not found there costs a walk over
+        all processes.
+        """
+        wanted = {record.inode: record for record in records if record.inode}
+        holders: dict[int, int] = {}
+        for cgroup in {record.cgroup for record in wanted.values()}:
+            _search(self._cgroups.processes(cgroup), wanted.keys() - holders.keys(), holders)
+        denied = False
+        if wanted.keys() - holders.keys():
+            denied = _search(psutil.pids(), wanted.keys() - holders.keys(), holders)
+        owners = {record.cookie: self._owner(record, holders.get(record.inode)) for record in wanted.values()}
+        return owners, len(wanted.keys() - holders.keys()) if denied else 0
+
+    def _owner(self, record: Record, pid: int | None) -> Owner:
+        """Describe the owner of a socket."""
+        path = self._cgroups.path(record.cgroup)
+        unit = None if path is None else unit_of_cgroup(str(path))
+        if pid is None:
+            return Owner(unit=unit)
+        # The cgroup is that of the moment when the socket was made; a process moved since then has its own.
+        unit = unit or unit_of_process(pid)
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                name, arguments = process.name(), process.cmdline()[:_ARGUMENTS]
+        except psutil.Error:
+            return Owner(unit=unit, pid=pid)
+        return Owner(
+            unit=unit,
+            process=clean(name),
+            pid=pid,
+            exe=_executable(process),
+            cmdline=tuple(clean(argument) for argument in arguments),
+        )
+
+
+def _executable(process: psutil.Process) -> str | None:
+    """Path of the program that a process runs; reading it takes more rights than its name does."""
+    try:
+        return clean(process.exe()) or None
+    except psutil.Error:
+        return None
+
+
+def _search(pids: Iterable[int], inodes: set[int], holders: dict[int, int]) -> bool:
+    """Note which process holds which socket; says whether some processes did not let us look.
+
+    A socket that several processes hold (workers that were forked) belongs to the oldest: the first in order.
+    """
+    denied = False
+    left = set(inodes)
+    for pid in sorted(pids):
+        if not left:
+            break
+        try:
+            held = _sockets_of(pid)
+        except PermissionError:
+            denied = True
+            continue
+        except OSError:
+            continue  # It ended meanwhile, and its sockets with it.
+        for inode in left & held:
+            holders[inode] = pid
+        left -= held
+    return denied
+
+
+def _sockets_of(pid: int) -> set[int]:
+    """Inodes of the sockets that a process holds. Raises OSError."""
+    held = set()
+    directory = f"/proc/{pid}/fd"
+    for name in os.listdir(directory):  # noqa: PTH208 - this runs over every descriptor of the host
+        try:
+            found = _SOCKET.fullmatch(os.readlink(f"{directory}/{name}"))  # noqa: PTH115 - as above
+        except FileNotFoundError:
+            continue  # Closed meanwhile.
+        if found:
+            held.add(int(found[1]))
+    return held

@@ -1,0 +1,48 @@
+"""The real world: every edge on the kernel of this host."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from portguard.kernel.events import NftEvents, RouteEvents
+from portguard.kernel.links import RouteReader
+from portguard.kernel.nft import Nft
+from portguard.kernel.sockets import SocketTable
+from portguard.kernel.world import World
+
+if TYPE_CHECKING:
+    from portguard.kernel.world import Clock
+
+
+class SystemClock:
+    """The host's time."""
+
+    def monotonic(self) -> float:
+        """Seconds since boot, without the time asleep."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Tell the present time, in UTC."""
+        return datetime.now(UTC)
+
+
+def open_world(clock: Clock | None = None) -> World:
+    """Open all edges in the network namespace of the calling thread; it needs CAP_NET_ADMIN.
+
+    Events are joined before anything is read, so nothing that happens in between goes unnoticed. Raises
+    ObserveError, with everything closed again, when one of them cannot be opened.
+    """
+    with ExitStack() as stack:
+        firewall = stack.enter_context(closing(Nft()))
+        return World(
+            firewall=firewall,
+            sockets=stack.enter_context(closing(SocketTable())),
+            links=stack.enter_context(closing(RouteReader())),
+            ruleset_events=stack.enter_context(closing(NftEvents(firewall))),
+            link_events=stack.enter_context(closing(RouteEvents())),
+            clock=clock or SystemClock(),
+            closing=stack.pop_all().close,
+        )

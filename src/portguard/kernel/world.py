@@ -1,0 +1,129 @@
+"""The world as the daemon sees it: one protocol for each edge, kept by the real things and by the fakes.
+
+``tests/contract`` runs one list of cases on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from portguard.model.listener import Listener
+    from portguard.model.ruleset import Ruleset, RulesetChange, Table, TableKey
+    from portguard.model.snapshot import Gap, Links
+    from portguard.model.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """What a read of the announcements brought."""
+
+    changes: tuple[RulesetChange, ...] = ()
+    """Transactions in the order in which the kernel committed them."""
+    lost: bool = False
+    """Announcements were lost: what happened meanwhile is unknown, so everything has to be read again."""
+
+
+class Firewall(Protocol):
+    """The nftables ruleset of one network namespace."""
+
+    @property
+    def port_id(self) -> int:
+        """Netlink port of the socket that commits: announcements that carry it are our own. 0 until the first use."""
+
+    def generation(self) -> int:
+        """Tell the number of the ruleset's present state; it rises with each commit. Raises ObserveError."""
+
+    def read(self) -> Ruleset:
+        """Read all tables as of one generation; a table that cannot be read is named in ``unreadable``.
+
+        Raises ObserveError when the ruleset as a whole cannot be read.
+        """
+
+    def read_table(self, key: TableKey) -> Table | None:
+        """Read one table, at a cost that does not grow with the others; None when there is none of that name.
+
+        Raises ObserveError.
+        """
+
+    def check(self, tx: Transaction) -> None:
+        """Ask the kernel whether it would take the transaction; nothing is changed. Raises NftError."""
+
+    def commit(self, tx: Transaction) -> int:
+        """Apply all of the transaction or nothing; returns the generation that holds it. Raises NftError.
+
+        A transaction that changes nothing makes no new generation.
+        """
+
+
+class Sockets(Protocol):
+    """Sockets that accept traffic in one network namespace."""
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """All listeners, sorted: equal when nothing changed. Raises ObserveError."""
+
+    def owner_gaps(self) -> tuple[Gap, ...]:
+        """Owners that could not be looked up, as of the last ``listeners()``."""
+
+
+class LinkReader(Protocol):
+    """Interfaces, addresses, routes and neighbours of one network namespace."""
+
+    def read(self) -> Links:
+        """Read them all, sorted: equal when nothing changed. Raises ObserveError."""
+
+
+class RulesetEvents(Protocol):
+    """Announcements of committed nftables transactions."""
+
+    def fileno(self) -> int:
+        """Descriptor that is readable when there is something to read."""
+
+    def read(self) -> Events:
+        """Take everything announced so far; never blocks."""
+
+
+class LinkEvents(Protocol):
+    """Announcements of changed interfaces, addresses, routes and neighbours."""
+
+    def fileno(self) -> int:
+        """Descriptor that is readable when there is something to read."""
+
+    def drain(self) -> bool:
+        """Take everything announced so far, and say whether to read the links again; never blocks."""
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+    def now(self) -> datetime:
+        """Tell the present time, in UTC."""
+
+
+def _nothing() -> None:
+    """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All edges of one network namespace."""
+
+    firewall: Firewall
+    sockets: Sockets
+    links: LinkReader
+    ruleset_events: RulesetEvents
+    link_events: LinkEvents
+    clock: Clock
+    closing: Callable[[], None] = _nothing
+    """Releases what the edges hold."""
+
+    def close(self) -> None:
+        """Release the sockets that the edges hold; the world is not usable afterwards."""
+        self.closing()
