@@ -85,7 +85,12 @@ def read(files: Iterable[Path]) -> Catalogue:
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"at line (\d+)", str(error))
             faults.append(
-                Fault(file=str(path), line=int(line[1]) if line else None, path="", message=f"is not TOML: {error}")
+                Fault(
+                    file=str(path),
+                    line=int(line[1]) if line else None,
+                    path="",
+                    message=f"is not TOML: {error}",
+                )
             )
         else:
             part = _File(name=str(path), text=text, faults=faults)
@@ -251,7 +256,12 @@ class _File:
             entry.done()
         for entry in self._entries("role", document):
             self.roles.append(
-                Role(id=entry.id(), title=entry.text("title"), components=entry.list("components", _text))
+                Role(
+                    id=entry.id(),
+                    title=entry.text("title"),
+                    components=entry.list("components", _text),
+                    features=entry.list("features", _text, required=False),
+                )
             )
             entry.done()
         for entry in self._entries("flow", document):
@@ -351,11 +361,13 @@ def _check_references(parts: list[_File], faults: list[Fault]) -> None:
     ids("role", lambda part: part.roles)
     flows = ids("flow", lambda part: part.flows)
     sides = zones | components
+    features = {flow.feature for part in parts for flow in part.flows}
     for part in parts:
         for number, component in enumerate(part.components):
             if component.zone is not None and component.zone not in zones:
                 part.fault(
-                    f"component[{number}].zone", f"no zone {component.zone!r}{did_you_mean(component.zone, zones)}"
+                    f"component[{number}].zone",
+                    f"no zone {component.zone!r}{did_you_mean(component.zone, zones)}",
                 )
         for number, role in enumerate(part.roles):
             for name in role.components:
@@ -363,12 +375,17 @@ def _check_references(parts: list[_File], faults: list[Fault]) -> None:
                     part.fault(
                         f"role[{number}].components", f"no component {name!r}{did_you_mean(name, components)}"
                     )
+            for feature in role.features:
+                if feature not in features:
+                    part.fault(f"role[{number}].features", f"no flow has the feature {feature!r}")
         for number, flow in enumerate(part.flows):
             path = f"flow[{number}]"
             for key, names in (("clients", flow.clients), ("server", (flow.server,))):
                 for name in names:
                     if name and name not in sides:
-                        part.fault(f"{path}.{key}", f"no component or zone {name!r}{did_you_mean(name, sides)}")
+                        part.fault(
+                            f"{path}.{key}", f"no component or zone {name!r}{did_you_mean(name, sides)}"
+                        )
             if not flow.clients:
                 part.fault(f"{path}.clients", "names nobody")
             for source in flow.sources:

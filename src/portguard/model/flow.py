@@ -85,6 +85,8 @@ class Role:
     id: str
     title: str
     components: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    """Features in use wherever this role is: a payment server has ``payment`` without saying so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
