@@ -91,7 +91,9 @@ def _short(error: str) -> str:
     """Take the first complaint out of libnftables' error text."""
     found = _ERROR.search(error)
     text = found[1] if found else error.strip().partition("\n")[0]
-    return clean(text.removeprefix("Could not process rule: ")) or "no reason given"
+    # It also guesses at what was meant, from whatever is near: that is no news about a transaction of ours.
+    text = text.removeprefix("Could not process rule: ").partition("; did you mean")[0]
+    return clean(text) or "no reason given"
 
 
 def _netfilter_ports() -> dict[int, int]:
