@@ -1,0 +1,1 @@
+"""The shell around the core: it reads, writes, waits and tells, and decides nothing."""
