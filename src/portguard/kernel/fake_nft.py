@@ -178,11 +178,12 @@ class _Draft:
             raise _RefusedError(errno.ENOENT)
         rules = list(table.rules_of(operation.chain))
         place = len(rules) if operation.verb is Verb.ADD else 0
-        if operation.handle is not None:
+        # libnftables' JSON looks at the handle of a rule to insert or delete, never at that of one to add.
+        if operation.handle is not None and operation.verb is not Verb.ADD:
             handles = [rule.handle for rule in rules]
             if operation.handle not in handles:
                 raise _RefusedError(errno.ENOENT)
-            place = handles.index(operation.handle) + (operation.verb is Verb.ADD)
+            place = handles.index(operation.handle)
         if operation.verb is Verb.DELETE:
             del rules[place]
         else:

@@ -105,11 +105,13 @@ def _netfilter_ports() -> dict[int, int]:
 def _port_of(fd: int) -> int | None:
     """Port of a netfilter socket; None when the descriptor is something else."""
     try:
-        copy = socket.socket(fileno=os.dup(fd))
+        borrowed = socket.socket(fileno=fd)
     except OSError:
         return None
-    with copy:
-        if copy.family != socket.AF_NETLINK or copy.proto != NETLINK_NETFILTER:
+    try:
+        if borrowed.family != socket.AF_NETLINK or borrowed.proto != NETLINK_NETFILTER:
             return None
-        port: int = copy.getsockname()[0]
+        port: int = borrowed.getsockname()[0]
         return port
+    finally:
+        borrowed.detach()

@@ -1,0 +1,106 @@
+"""The two sides of the contract: the same cases run on the fake kernel and on the real one."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING, Protocol
+
+from portguard.kernel.fake import FakeKernel
+from portguard.kernel.nft import Nft
+from portguard.kernel.real import open_world
+from portguard.model.net import Transport
+from portguard.model.snapshot import Interface
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from namespaces import Netns
+    from portguard.kernel.world import World
+    from portguard.model.transaction import Transaction
+
+
+class Side(Protocol):
+    """A world, and what somebody else does in it."""
+
+    world: World
+
+    def foreign(self, tx: Transaction) -> None:
+        """Let another process commit."""
+
+    def listen(self, transport: Transport, address: str, port: int, *, v6only: bool = True) -> None:
+        """Let a program listen."""
+
+    def close(self, port: int) -> None:
+        """Let the program on that port end."""
+
+    def add_address(self, text: str) -> None:
+        """Give the loopback interface one more address, as ``10.28.32.5/26``."""
+
+
+class FakeSide:
+    """The fake kernel."""
+
+    def __init__(self) -> None:
+        self._kernel = FakeKernel()
+        self._kernel.links = replace(
+            self._kernel.links,
+            interfaces=(
+                Interface(index=1, name="lo", up=True, addresses=((ip_interface("127.0.0.1").ip, 8),)),
+            ),
+        )
+        self.world = self._kernel.world()
+        self.world.link_events.drain()
+
+    def foreign(self, tx: Transaction) -> None:
+        self._kernel.foreign(tx)
+
+    def listen(self, transport: Transport, address: str, port: int, *, v6only: bool = True) -> None:
+        self._kernel.listen(transport, address, port, v6only=v6only)
+
+    def close(self, port: int) -> None:
+        for listener in self._kernel.listeners:
+            if listener.port == port:
+                self._kernel.close(listener)
+
+    def add_address(self, text: str) -> None:
+        address = ip_interface(text)
+        (loopback,) = self._kernel.links.interfaces
+        addresses = (*loopback.addresses, (address.ip, address.network.prefixlen))
+        self._kernel.links = replace(
+            self._kernel.links, interfaces=(replace(loopback, addresses=tuple(sorted(addresses))),)
+        )
+
+
+class RealSide:
+    """The real kernel, in a network namespace of its own."""
+
+    def __init__(self, netns: Netns, stack: ExitStack) -> None:
+        self._netns = netns
+        self._stack = stack
+        self._sockets: dict[int, socket.socket] = {}
+        self.world = stack.enter_context(closing(open_world()))
+        self._other = stack.enter_context(closing(Nft()))
+        self.world.link_events.drain()
+
+    def foreign(self, tx: Transaction) -> None:
+        self._other.commit(tx)
+
+    def listen(self, transport: Transport, address: str, port: int, *, v6only: bool = True) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        kind = socket.SOCK_STREAM if transport is Transport.TCP else socket.SOCK_DGRAM
+        sock = self._stack.enter_context(socket.socket(family, kind))
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        sock.bind((address, port))
+        if transport is Transport.TCP:
+            sock.listen()
+        self._sockets[port] = sock
+
+    def close(self, port: int) -> None:
+        self._sockets.pop(port).close()
+
+    def add_address(self, text: str) -> None:
+        self._netns.run("ip", "address", "add", text, "dev", "lo")
