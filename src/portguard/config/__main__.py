@@ -6,6 +6,7 @@ Exit code 0 when it is valid, 78 when it is not. With ``--json`` it is what :mod
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the configuration or its faults as JSON")
     parser.add_argument("file", type=Path, help="e.g. /etc/portguard/portguard.toml")
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A message may quote what no encoding has a spelling for.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         config = read(arguments.file)
     except ConfigError as error:

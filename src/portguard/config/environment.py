@@ -51,14 +51,15 @@ def read_environment(environ: Mapping[str, str], digest: Any) -> tuple[Layer | N
 
     The layer is None when no variable sets anything.
     """
-    known = [f"{PREFIX}{name.upper()}" for name in Document.model_fields]
+    known = [name.upper() for name in Document.model_fields]
     variables: dict[str, str] = {}
     faults: list[Fault] = []
     for name in sorted(environ):
         if not name.startswith(PREFIX):
             continue
-        if name.split(STEP)[0] not in known:
-            hint = did_you_mean(name.split(STEP)[0], known)
+        top = name.removeprefix(PREFIX).split(STEP)[0]
+        if top not in known:
+            hint = did_you_mean(top, known)
             faults.append(
                 Fault(file=ENVIRONMENT, path=name, message=f"sets nothing that portguard knows{hint}")
             )

@@ -32,7 +32,13 @@ def load_isolated(path: Path) -> Config:
     command = [sys.executable, *flags, "-m", "portguard.config", "--json", "--", str(path)]
     try:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-            command, check=False, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=PATIENCE
+            command,
+            check=False,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
         )
     except subprocess.TimeoutExpired:
         raise PortguardError(f"{path}: could not be read within {PATIENCE:g} s") from None

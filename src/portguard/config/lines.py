@@ -56,7 +56,6 @@ class _Scanner:
                 place = self._table(self._key())
                 number = self._counts.get(place, 0)
                 self._counts[place] = number + 1
-                self.lines.setdefault(place, self._line())
                 table = (*place, number)
                 self.lines[table] = self._line()
                 self._skip(_SPACE)
@@ -75,6 +74,8 @@ class _Scanner:
         place: Place = ()
         for number, key in enumerate(keys, 1):
             place = (*place, key)
+            # A header implies the tables above it.
+            self.lines.setdefault(place, self._line())
             if place in self._counts and number < len(keys):
                 place = (*place, self._counts[place] - 1)
         return place

@@ -150,11 +150,14 @@ def _read(files: Files, path: Path, missing: str) -> None:
         return
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        lines = lines_of(text)
+    except RecursionError:
+        files.faults.append(Fault(file=name, path="", message="nests its lists or tables too deep"))
+        return
+    except ValueError as error:  # a TOMLDecodeError, or a number of too many digits
         files.faults.append(_syntax(name, text, str(error)))
         return
-    # tomllib reads a line end of Windows as one of Unix; so does the scanner, which counts line feeds only.
-    files.layers.append(Layer(name=name, data=data, lines=lines_of(text)))
+    files.layers.append(Layer(name=name, data=data, lines=lines))
 
 
 def _syntax(name: str, text: str, message: str) -> Fault:

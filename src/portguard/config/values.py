@@ -32,7 +32,10 @@ LONGEST = 30 * 86400.0
 
 def show(value: object) -> str:
     """Spell a value as it can be quoted in a message, cut to a readable length."""
-    quoted = str(value).lower() if isinstance(value, bool) else repr(value)
+    try:
+        quoted = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:
+        return "a number of too many digits"
     return quoted if len(quoted) <= 60 else f"{quoted[:57]}..."
 
 
