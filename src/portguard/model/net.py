@@ -45,7 +45,9 @@ class PortRange:
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= self.last <= 65535:
-            raise ValueError(f"ports {self.first}-{self.last} do not lie between 1 and 65535, in rising order")
+            raise ValueError(
+                f"ports {self.first}-{self.last} do not lie between 1 and 65535, in rising order"
+            )
 
     @classmethod
     def parse(cls, text: str | int) -> Self:
@@ -174,15 +176,20 @@ class AddressSet:
     def networks(self) -> Iterator[IPNetwork]:
         """Smallest list of networks that make up the set, IPv4 first, rising."""
         for low, high in self.v4:
-            yield from ipaddress.summarize_address_range(ipaddress.IPv4Address(low), ipaddress.IPv4Address(high))
+            yield from ipaddress.summarize_address_range(
+                ipaddress.IPv4Address(low), ipaddress.IPv4Address(high)
+            )
         for low, high in self.v6:
-            yield from ipaddress.summarize_address_range(ipaddress.IPv6Address(low), ipaddress.IPv6Address(high))
+            yield from ipaddress.summarize_address_range(
+                ipaddress.IPv6Address(low), ipaddress.IPv6Address(high)
+            )
 
     def __str__(self) -> str:
         if self == EVERYTHING:
             return "any address"
         names = [
-            str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net) for net in self.networks()
+            str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net)
+            for net in self.networks()
         ]
         return ", ".join(names) if names else "nobody"
 

@@ -68,6 +68,8 @@ class Service:
     """Loopback only: listening there is right, being reachable is a finding."""
     listener_expected: bool = True
     """A missing listener is a finding. False for optional flows, ranges, and everything outbound."""
+    dynamic: bool = False
+    """The range is one from which ports are picked at run time: a path, which makes no listener expected."""
     unit: str | None = None
     """Unit that must hold the listener, where the configuration says so (``[[extra]]``)."""
 

@@ -47,7 +47,11 @@ class ChainOp:
 
     def json(self) -> Json:
         """Spell it as a libnftables command."""
-        body: dict[str, Json] = {"family": self.table.family, "table": self.table.name, "name": self.chain.name}
+        body: dict[str, Json] = {
+            "family": self.table.family,
+            "table": self.table.name,
+            "name": self.chain.name,
+        }
         if self.chain.base:
             body |= {
                 "type": self.chain.type,

@@ -1,0 +1,208 @@
+"""Heal in somebody else's chain: marked rules exactly where a default drop shuts a documented port.
+
+An accept in portguard's own table opens nothing that another base chain drops, so the rule has to stand in the chain
+that drops. It goes right before the rule that decides (or at the end of the chain, where the policy does), never at the
+head: whatever the administrator drops earlier and on purpose, a ban or a deny, keeps its effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portguard.core import canonical
+from portguard.core.manager import manager_of, writable
+from portguard.core.reach import Reach
+from portguard.core.render import ALLOW_SETS, MARK, OWN_TABLE, allow_elements, guest_rules
+from portguard.model.apply import apply
+from portguard.model.path import Branch, Outcome
+from portguard.model.policy import Direction, opened_to
+from portguard.model.transaction import ElementOp, Operation, RuleOp, Transaction, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portguard.model.listener import Listener
+    from portguard.model.policy import Policy, Service
+    from portguard.model.ruleset import Rule, Ruleset, Set, Table
+    from portguard.model.snapshot import Links
+
+_ROUNDS = 8
+"""Base chains that may each drop the same port, one opened per round; more than that is not a firewall to fix blindly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestHeal:
+    """One operation in a foreign table, with what it is for."""
+
+    key: str
+    """Names the rule for the heal history: table, chain and flow."""
+    flow: str
+    operation: Operation
+    removes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPlan:
+    """What has to be written into foreign tables, and what cannot be."""
+
+    heals: tuple[GuestHeal, ...] = ()
+    after: Ruleset | None = None
+    """The ruleset as it would be, for judging the plan before it is run."""
+
+    @property
+    def transaction(self) -> Transaction:
+        """All heals as one transaction."""
+        return Transaction(operations=tuple(heal.operation for heal in self.heals))
+
+
+def plan(
+    policy: Policy,
+    ruleset: Ruleset,
+    links: Links | None,
+    listeners: Sequence[Listener] | None,
+    suspended: frozenset[str] = frozenset(),
+) -> GuestPlan:
+    """Work out the marked rules and set elements that are missing or left over in foreign tables.
+
+    ``suspended`` names heals that are not to be tried now because another writer keeps undoing them.
+    """
+    heals: list[GuestHeal] = []
+    world = ruleset
+    for batch in (_left_over(policy, world), _allow_sets(policy, world, suspended)):
+        rows = list(batch)
+        world = apply(world, Transaction(operations=tuple(row.operation for row in rows)))
+        heals += rows
+    for _ in range(_ROUNDS):
+        reach = Reach(world, links, listeners)
+        rows = list(_openings(policy, world, reach, suspended))
+        if not rows:
+            break
+        world = apply(world, Transaction(operations=tuple(row.operation for row in rows)))
+        heals += rows
+    return GuestPlan(heals=tuple(heals), after=world)
+
+
+def _services(policy: Policy) -> Iterator[Service]:
+    for service in policy.services:
+        if service.direction is Direction.INBOUND and service.ports is not None and opened_to(service):
+            yield service
+
+
+def _foreign(ruleset: Ruleset) -> Iterator[Table]:
+    return (table for key, table in ruleset.tables.items() if key != OWN_TABLE and writable(table))
+
+
+def _marked(rule: Rule) -> bool:
+    return rule.comment is not None and rule.comment.startswith(MARK)
+
+
+def _left_over(policy: Policy, ruleset: Ruleset) -> Iterator[GuestHeal]:
+    """Find marked rules that no service asks for any more, or that somebody altered under our mark."""
+    for table in _foreign(ruleset):
+        wanted = {
+            canonical.rule_body(rule)
+            for service in _services(policy)
+            for rule in guest_rules(service, "", table.key.family)
+        }
+        for chain, rules in table.rules.items():
+            for rule in rules:
+                if _marked(rule) and canonical.rule_body(rule) not in wanted:
+                    flow = (rule.comment or "").removeprefix(MARK)
+                    yield GuestHeal(
+                        key=f"{table.key} {chain} {flow}",
+                        flow=flow,
+                        operation=RuleOp(verb=Verb.DELETE, table=table.key, chain=chain, handle=rule.handle),
+                        removes=True,
+                    )
+
+
+def _allow_sets(policy: Policy, ruleset: Ruleset, suspended: frozenset[str]) -> Iterator[GuestHeal]:
+    """Fill ``portguard_allow4`` and ``portguard_allow6`` where an administrator made them and a rule refers to them."""
+    for table in _foreign(ruleset):
+        for version, name in ALLOW_SETS.items():
+            row = table.sets.get(name)
+            if (
+                row is None
+                or row.elements is None
+                or not fillable(row, version)
+                or not _referred(table, name)
+            ):
+                continue
+            wanted = {canonical.element(one): one for one in allow_elements(_services(policy), version)}
+            found = {canonical.element(one): one for one in row.elements}
+            key = f"{table.key} @{name}"
+            if key in suspended:
+                continue
+            # Out before in: an interval set refuses an element that overlaps one it still holds.
+            for verb, elements in (
+                (Verb.DELETE, tuple(one for text, one in found.items() if text not in wanted)),
+                (Verb.ADD, tuple(one for text, one in wanted.items() if text not in found)),
+            ):
+                if elements:
+                    yield GuestHeal(
+                        key=key,
+                        flow=f"@{name}",
+                        operation=ElementOp(verb=verb, table=table.key, set=name, elements=elements),
+                        removes=verb is Verb.DELETE,
+                    )
+
+
+def fillable(row: Set, version: int) -> bool:
+    """Say whether a set has the promised shape: address . protocol . port, with intervals."""
+    address = "ipv4_addr" if version == 4 else "ipv6_addr"
+    return row.map is None and row.type == (address, "inet_proto", "inet_service") and "interval" in row.flags
+
+
+def _referred(table: Table, name: str) -> bool:
+    return any(f'"@{name}"' in canonical.rule_body(rule) for rules in table.rules.values() for rule in rules)
+
+
+def _openings(
+    policy: Policy, ruleset: Ruleset, reach: Reach, suspended: frozenset[str]
+) -> Iterator[GuestHeal]:
+    """Find the next rule that each blocked service needs; several services of one round never share a body."""
+    seen: set[tuple[str, str]] = set()
+    for service in _services(policy):
+        for report in reach.ports(service.transport, service.ports):
+            for branch in report.within(opened_to(service)).branches:
+                for heal, body in _opening(service, branch, ruleset):
+                    if heal.key not in suspended and (heal.key, body) not in seen:
+                        seen.add((heal.key, body))
+                        yield heal
+
+
+def _opening(service: Service, branch: Branch, ruleset: Ruleset) -> Iterator[tuple[GuestHeal, str]]:
+    if not healable(branch, ruleset) or branch.by is None:
+        return
+    table, chain, before = branch.by.table, branch.by.chain, branch.by.handle
+    there = {canonical.rule_body(rule) for rule in ruleset.tables[table].rules_of(chain)}
+    for rule in guest_rules(service, chain, table.family):
+        body = canonical.rule_body(rule)
+        if body in there:
+            # It stands there already and does not help: something before it decides. Never insert it again and again.
+            continue
+        operation = RuleOp(
+            verb=Verb.ADD if before is None else Verb.INSERT,
+            table=table,
+            chain=chain,
+            expr=rule.expr,
+            comment=rule.comment,
+            handle=before,
+        )
+        yield GuestHeal(key=f"{table} {chain} {service.flow}", flow=service.flow, operation=operation), body
+
+
+def healable(branch: Branch, ruleset: Ruleset) -> bool:
+    """Say whether portguard may open this branch: a default drop, in a table that a person wrote in nft."""
+    if branch.outcome not in (Outcome.DROPPED, Outcome.REFUSED) or not branch.general or branch.by is None:
+        return False
+    table = ruleset.tables.get(branch.by.table)
+    return table is not None and table.key != OWN_TABLE and writable(table)
+
+
+def owner_of(branch: Branch, ruleset: Ruleset) -> str | None:
+    """Name the manager of the table that decides, for the report."""
+    table = ruleset.tables.get(branch.by.table) if branch.by is not None else None
+    manager = manager_of(table) if table is not None else None
+    return None if manager is None else manager.value
