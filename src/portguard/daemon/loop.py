@@ -1,0 +1,370 @@
+"""One loop: events in, commands out.
+
+::
+
+     nftables announcements --+                      +--> Run      transaction -> kernel -> HealDone | HealRefused
+     rtnetlink announcements -+                      +--> Tell     alerts -> journal
+     listener poll (1 s) -----+--> core.reconcile ---+--> Look     snapshot -> WorldSeen
+     inotify, SIGHUP ---------+        .step         +--> Publish  status file, STATUS=
+     slow timer, ENOBUFS -----+
+
+Everything that decides is in ``core.reconcile``; everything that waits is here.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+import portguard
+from portguard.core import report as reports
+from portguard.core.lifecycle import Alert, AlertState
+from portguard.core.reconcile import (
+    Command,
+    Event,
+    HealDone,
+    HealRefused,
+    Look,
+    Moment,
+    OwnTableSeen,
+    PolicyLoaded,
+    Publish,
+    Run,
+    State,
+    Tell,
+    WorldSeen,
+    step,
+)
+from portguard.core.render import OWN_TABLE
+from portguard.daemon import statusfile
+from portguard.daemon.observer import Observer
+from portguard.errors import ConfigError, NftError, PortguardError
+from portguard.model.finding import Finding, Kind, Severity
+from portguard.model.snapshot import Gap, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portguard.alert.sink import Sink
+    from portguard.daemon.notify import Notifier
+    from portguard.daemon.site import Site
+    from portguard.daemon.watch import ConfigWatch
+    from portguard.kernel.world import World
+    from portguard.model.ruleset import RulesetChange
+
+_RETRY_BLIND = 5.0
+"""Seconds after which a failed reading is tried again."""
+_LEAST_BETWEEN_LOOKS = 0.02
+"""Seconds between two full looks: a storm of announcements must not eat a core."""
+_CONFIG_SETTLE = 0.2
+"""Seconds without a further change before a changed configuration is read: editors write in several steps."""
+STATUS_FILE = "status file"
+
+
+class Daemon:
+    """Wires the edges to the core, and keeps the deadlines."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        load: Callable[[], Site],
+        site: Site,
+        sink: Sink,
+        notifier: Notifier,
+        watch: ConfigWatch | None,
+        host: str,
+    ) -> None:
+        self._world = world
+        self._clock = world.clock
+        self._load = load
+        self._config = site.config
+        self._sink = sink
+        self._notifier = notifier
+        self._watch = watch
+        self._host = host
+        self._observer = Observer(world)
+        self._state = State()
+        self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
+        now = self._clock.monotonic()
+        self._started = self._clock.now()
+        self._look_at: float | None = now
+        self._looked = float("-inf")
+        self._poll_at = now + self._config.intervals.listeners
+        self._full_at = now + self._config.intervals.full
+        self._heartbeat_at = now
+        self._reload_at: float | None = None
+        self._foreign_at = float("-inf")
+        self._foreign: RulesetChange | None = None
+        self._rejected: tuple[str, ...] = ()
+        self._ready = False
+        self._stopping = False
+        if watch is None:
+            reason = "inotify is not available: the configuration is reloaded on SIGHUP only"
+            self._observer.standing_gaps["watch"] = Gap(scope=Scope.EVENTS, reason=reason)
+
+    # --- what alerts say about the host ------------------------------------------------------------------------
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of this host."""
+        return self._config.roles
+
+    @property
+    def mode(self) -> str:
+        """Present mode."""
+        return self._config.mode.value
+
+    @property
+    def manager(self) -> str:
+        """Whose firewall it is, as last seen."""
+        judgement = self._state.judgement
+        return judgement.manager.value if judgement is not None else "unknown"
+
+    # --- the loop ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Guard until SIGTERM or SIGINT. The rules stay in place afterwards."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        handlers = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
+        selector = selectors.DefaultSelector()
+        try:
+            selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096))
+            selector.register(self._world.ruleset_events.fileno(), selectors.EVENT_READ, self._on_ruleset)
+            selector.register(self._world.link_events.fileno(), selectors.EVENT_READ, self._on_links)
+            if self._watch is not None:
+                selector.register(self._watch.fileno(), selectors.EVENT_READ, self._on_watch)
+            while not self._stopping:
+                self._cycle(selector)
+            self._notifier.stopping()
+        finally:
+            selector.close()
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(reader)
+            os.close(writer)
+
+    def _cycle(self, selector: selectors.BaseSelector) -> None:
+        """Wait for something to happen, answer it, then do what is due."""
+        for key, _ in selector.select(0.0 if self._events else self._timeout()):
+            key.data()
+        # Announced drift first: a full look takes longer than a heal, and never stands in its way.
+        self._drain()
+        now = self._clock.monotonic()
+        if self._reload_at is not None and now >= self._reload_at:
+            self._reload()
+            self._drain()
+        if now >= self._poll_at:
+            self._poll_at = now + self._config.intervals.listeners
+            self._sink.flush()
+            if self._observer.listeners():
+                self._look_soon(0.0)
+        if now >= self._full_at:
+            self._full_at = now + self._config.intervals.full
+            if self._observer.generation_moved():
+                self._observer.everything_changed()
+            self._observer.links_changed()
+            self._look_soon(0.0)
+        if self._look_at is not None and now >= max(self._look_at, self._looked + _LEAST_BETWEEN_LOOKS):
+            self._look()
+            self._drain()
+        if now >= self._heartbeat_at and self._ready:
+            self._heartbeat_at = now + self._config.intervals.heartbeat
+            self._heartbeat()
+        self._notifier.cycle_done(now)
+
+    def _timeout(self) -> float:
+        due = [self._poll_at, self._full_at, self._heartbeat_at]
+        if self._look_at is not None:
+            due.append(max(self._look_at, self._looked + _LEAST_BETWEEN_LOOKS))
+        if self._reload_at is not None:
+            due.append(self._reload_at)
+        return max(0.0, min(due) - self._clock.monotonic())
+
+    def _moment(self) -> Moment:
+        return Moment(monotonic=self._clock.monotonic(), when=self._clock.now())
+
+    # --- events ------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:
+            self._reload_at = self._clock.monotonic()
+        else:
+            self._stopping = True
+
+    def _on_ruleset(self) -> None:
+        events = self._world.ruleset_events.read()
+        if events.lost:
+            self._observer.everything_changed()
+            self._look_soon(0.0)
+        if not events.changes:
+            return
+        self._observer.ruleset_changed(events.changes)
+        foreign = [change for change in events.changes if not change.own]
+        if not foreign:
+            return
+        self._foreign = foreign[-1]
+        self._foreign_at = self._clock.monotonic()
+        ours = [change for change in foreign if OWN_TABLE in change.tables]
+        if ours:
+            table, read = self._observer.own_table()
+            if read:
+                self._events.append(OwnTableSeen(at=self._moment(), table=table, change=ours[0]))
+        self._look_soon(0.0)
+
+    def _on_links(self) -> None:
+        if self._world.link_events.drain():
+            self._observer.links_changed()
+            self._look_soon(0.05)
+
+    def _on_watch(self) -> None:
+        if self._watch is not None and self._watch.drain():
+            self._reload_at = self._clock.monotonic() + _CONFIG_SETTLE
+
+    def _look_soon(self, after: float) -> None:
+        at = self._clock.monotonic() + after
+        self._look_at = at if self._look_at is None else min(self._look_at, at)
+
+    def _look(self) -> None:
+        self._look_at = None
+        snapshot = self._observer.snapshot()
+        at = self._moment()
+        self._looked = at.monotonic
+        self._events.append(
+            WorldSeen(
+                at=at,
+                snapshot=snapshot,
+                sensitive=self._observer.sensitive(),
+                quiet=at.monotonic - self._foreign_at,
+                change=self._foreign,
+            )
+        )
+        if self._observer.blind:
+            self._look_soon(_RETRY_BLIND)
+
+    # --- commands ----------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        while self._events:
+            self._state, commands = step(self._state, self._events.popleft())
+            for command in commands:
+                self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Run():
+                self._commit(command)
+            case Tell(alerts=alerts):
+                for alert in alerts:
+                    self._sink.send(alert, self)
+            case Look(after=after):
+                self._look_soon(after)
+            case Publish():
+                self._publish()
+
+    def _commit(self, command: Run) -> None:
+        try:
+            self._world.firewall.commit(command.heal.transaction)
+        except NftError as error:
+            self._events.append(HealRefused(at=self._moment(), heal=command.heal, message=str(error)))
+            return
+        self._observer.committed(command.heal.transaction)
+        self._events.append(HealDone(at=self._moment(), heal=command.heal))
+
+    def _publish(self) -> None:
+        state, judgement = self._state, self._state.judgement
+        if judgement is None or state.policy is None:
+            return
+        firing = [
+            Alert(finding=entry.finding, state=AlertState.FIRING, since=entry.since, count=len(entry.raised))
+            for entry in state.book.firing()
+        ]
+        document = reports.report(
+            state.policy,
+            judgement,
+            firing,
+            state.records,
+            host=self._host,
+            when=self._clock.now(),
+            daemon={
+                "pid": os.getpid(),
+                "since": self._started.isoformat(timespec="milliseconds"),
+                "version": portguard.__version__,
+                "events": "polling",
+                "config_rejected": list(self._rejected),
+            },
+        )
+        try:
+            statusfile.write(self._config.paths.status, document)
+        except OSError as error:
+            reason = f"{self._config.paths.status} cannot be written: {error.strerror or error}"
+            if STATUS_FILE not in self._observer.standing_gaps:
+                self._observer.standing_gaps[STATUS_FILE] = Gap(scope=STATUS_FILE, reason=reason)
+                self._look_soon(0.0)
+        else:
+            if self._observer.standing_gaps.pop(STATUS_FILE, None) is not None:
+                self._look_soon(0.0)
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready(judgement.summary)
+        else:
+            self._notifier.status(judgement.summary)
+
+    # --- configuration and heartbeat -----------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Read the configuration again. A bad one changes nothing but the alert that says so."""
+        self._reload_at = None
+        self._notifier.reloading()
+        try:
+            site = self._load()
+        except ConfigError as error:
+            self._rejected = tuple(str(fault) for fault in error.faults)
+            self._tell_config_rejected(self._rejected)
+        except PortguardError as error:
+            self._rejected = (str(error),)
+            self._tell_config_rejected(self._rejected)
+        else:
+            self._rejected = ()
+            before, self._config = self._config, site.config
+            if site.config.digest != before.digest or self._state.policy != site.policy:
+                self._tell(Kind.CONFIG_CHANGED, Severity.NOTICE, "the configuration changed and is in force")
+            if site.config.mode is not before.mode:
+                modes = f"{before.mode.value} to {site.config.mode.value}"
+                self._tell(Kind.MODE_CHANGED, Severity.NOTICE, f"the mode changed from {modes}")
+            self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))
+        summary = self._state.judgement.summary if self._state.judgement is not None else ""
+        self._notifier.ready("configuration rejected, the old one stays" if self._rejected else summary)
+        self._look_soon(0.0)
+
+    def _tell_config_rejected(self, faults: tuple[str, ...]) -> None:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        self._tell(
+            Kind.CONFIG_REJECTED,
+            Severity.ERROR,
+            f"the changed configuration is rejected, the old one stays: {shown}",
+        )
+
+    def _heartbeat(self) -> None:
+        judgement, policy = self._state.judgement, self._state.policy
+        if judgement is None or policy is None:
+            return
+        self._tell(
+            Kind.HEARTBEAT,
+            Severity.INFO,
+            f"{judgement.verdict.value}: {judgement.summary}; {len(self._state.book.firing())} findings, "
+            f"{len(self._state.records)} recent heals, configuration {policy.config_digest[:12]}, "
+            f"catalogue {policy.catalogue_digest[:12]}",
+        )
+
+    def _tell(self, kind: Kind, severity: Severity, message: str) -> None:
+        finding = Finding(kind=kind, severity=severity, message=message)
+        self._sink.send(Alert(finding=finding, state=AlertState.FIRING, since=self._clock.now()), self)
