@@ -1,0 +1,43 @@
+# Every target sets up what it needs; a second run finds it all there. Nothing here touches the machine's own network
+# namespace: the lab and the tests make namespaces of their own.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help setup run test unit kernel lab check docs bench fuzz clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup:  ## system packages and .venv
+	@scripts/setup
+
+run: setup  ## guard role printum/all-in-one in a disposable network namespace
+	@$(PYTHON) -m portguard lab
+
+test: setup check unit kernel lab  ## every tier
+
+unit: setup  ## tests without root and without a kernel
+	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab"
+
+kernel: setup  ## tests on the real kernel, in network namespaces of their own
+	@$(PYTHON) -m pytest -q tests -m kernel
+
+lab: setup  ## the whole scenario, end to end
+	@$(PYTHON) -m pytest -q tests/lab -m lab
+
+check: setup  ## ruff, mypy, and what is generated is up to date
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format -q --check .
+	@.venv/bin/mypy
+
+docs: setup  ## what is generated from the code and the catalogue
+	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md
+
+bench: setup  ## how fast, how large: measured side by side
+	@$(PYTHON) -m bench
+
+fuzz: setup  ## a long differential run of the path evaluation against the kernel
+	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q tests/kernel -m kernel -k fuzz
+
+clean:  ## all that these targets made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
