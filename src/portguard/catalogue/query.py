@@ -93,6 +93,25 @@ def outbound(catalogue: Catalogue, components: Collection[str]) -> tuple[Flow, .
     )
 
 
+def in_use(flows: Iterable[Flow], features: Collection[str]) -> tuple[Flow, ...]:
+    """Flows that remain on a site that uses these features and no other."""
+    return tuple(flow for flow in flows if flow.feature is None or flow.feature in features)
+
+
+def far_sides(catalogue: Catalogue, flows: Iterable[Flow], components: Collection[str]) -> tuple[str, ...]:
+    """Zones, then other servers' components, that open these flows to a host with these components.
+
+    A component that the catalogue places in a zone is not named: its zone is. Nor is ``any``, which needs no addresses.
+    """
+    sides: set[str] = set()
+    for flow in flows:
+        for client in flow.clients if not local_only(flow) else ():
+            component = catalogue.component_by_id.get(client)
+            if client not in components:
+                sides.add(component.zone if component is not None and component.zone else client)
+    return tuple(sorted(sides - {"any"}, key=lambda side: ("/" in side, side)))
+
+
 def by_port(flows: Iterable[Flow]) -> list[Flow]:
     """Order flows for reading: by first port, then as documented; those without a port last."""
     return sorted(
@@ -173,11 +192,14 @@ def disputes(catalogue: Catalogue, flow: Flow) -> tuple[Flow, ...]:
     )
 
 
-def clashes(catalogue: Catalogue, components: Collection[str]) -> tuple[Clash, ...]:
-    """Ports that different components of one host would both listen on. Ranges picked from at run time do not count."""
+def clashes(flows: Iterable[Flow]) -> tuple[Clash, ...]:
+    """Ports that the servers of different flows would both listen on, if they stood on one host.
+
+    Ranges from which ports are picked at run time do not count.
+    """
     claims = [
         (transport, ports, flow)
-        for flow in inbound(catalogue, components)
+        for flow in flows
         if not flow.dynamic
         for transport in spoken(flow.transport)
         for ports in flow.ports
@@ -197,6 +219,14 @@ def clashes(catalogue: Catalogue, components: Collection[str]) -> tuple[Clash, .
     )
 
 
+def cites(sources: Iterable[Source]) -> list[str]:
+    """Spell sources briefly, one text for each document: ``001:9, 43``."""
+    lines: dict[str, list[int]] = {}
+    for source in sources:
+        lines.setdefault(source.document, []).append(source.line)
+    return [f"{document}:{', '.join(map(str, numbers))}" for document, numbers in lines.items()]
+
+
 def local_only(flow: Flow) -> bool:
     """Whether the flow belongs on loopback: listening there is right, being reachable is a finding."""
     return flow.need == ONLY_LOCALHOST or flow.scope is Scope.LOCALHOST
@@ -211,7 +241,13 @@ def to_json(catalogue: Catalogue) -> dict[str, Any]:
         ],
         "zones": [{"id": row.id, "title": row.title} for row in catalogue.zones],
         "components": [
-            {"id": row.id, "product": row.product, "title": row.title, "listens": row.listens}
+            {
+                "id": row.id,
+                "product": row.product,
+                "title": row.title,
+                "listens": row.listens,
+                "zone": row.zone,
+            }
             for row in catalogue.components
         ],
         "roles": [role_json(row) for row in catalogue.role_by_id.values()],
@@ -226,7 +262,12 @@ def to_json(catalogue: Catalogue) -> dict[str, Any]:
 
 def role_json(row: Role) -> dict[str, Any]:
     """Spell one role."""
-    return {"id": row.id, "title": row.title, "components": list(row.components)}
+    return {
+        "id": row.id,
+        "title": row.title,
+        "components": list(row.components),
+        "features": list(row.features),
+    }
 
 
 def flow_json(flow: Flow) -> dict[str, Any]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portguard.catalogue import load, query
-from portguard.cli import documents, flows
+from portguard.cli import documents, flows, output, roles
 from portguard.errors import ConfigError
 from portguard.model.finding import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from rich.console import Console
 
-    from portguard.catalogue.query import Clash
     from portguard.model.flow import Catalogue
 
 SCHEMA = 1
@@ -55,11 +52,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "show",
         help="the flows of a role",
         description="Show what a role accepts and opens, with the line of the document behind each flow.",
-        epilog="example:\n  portguard catalogue show printum/printmanager\n",
+        epilog="examples:\n"
+        "  portguard catalogue show printum/printmanager\n"
+        "  portguard catalogue show safeq6/site-server --feature embedded-terminal:ricoh --feature ftp-scan\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     show.add_argument(
         "role", metavar="ROLE", nargs="+", help="one role or component, or several on one server"
+    )
+    show.add_argument(
+        "--feature",
+        metavar="NAME",
+        action="append",
+        help="leave out the features that are not named; can be given several times, and as 'none'",
     )
     check = actions.add_parser(
         "check",
@@ -80,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
         return _check(args)
     catalogue = documents.catalogue(args.config)
     if args.action == "show":
-        return _show(catalogue, args)
+        return roles.show(catalogue, args.role, args.feature, as_json=args.json)
     if args.json:
-        _json(query.to_json(catalogue))
+        output.print_json(query.to_json(catalogue))
     else:
-        _list(flows.console(), catalogue)
+        _list(output.console(), catalogue)
     return ExitCode.OK
 
 
@@ -101,132 +106,47 @@ def _list(console: Console, catalogue: Catalogue) -> None:
     console.print(out)
     out = flows.table("Component", "What it is")
     for component in catalogue.components:
-        silent = "" if component.listens else " [dim](accepts nothing)[/]"
+        silent = "" if component.listens else " [dim](no documented port)[/]"
         out.add_row(component.id, flows.escaped(component.title) + silent)
     console.print()
     console.print(out)
     console.print("\nA component that accepts connections is also a role of itself alone.", style="dim")
 
 
-def _show(catalogue: Catalogue, args: argparse.Namespace) -> int:
-    roles = [query.role(catalogue, name) for name in args.role]
-    components = tuple(dict.fromkeys(name for role in roles for name in role.components))
-    inbound = query.inbound(catalogue, components)
-    outbound = query.outbound(catalogue, components)
-    clashes = query.clashes(catalogue, components)
-    if args.json:
-        _json(
-            {
-                "schema": SCHEMA,
-                "roles": [query.role_json(role) for role in roles],
-                "components": list(components),
-                "features": flows.features((*inbound, *outbound)),
-                "inbound": [query.flow_json(flow) for flow in inbound],
-                "outbound": [query.flow_json(flow) for flow in outbound],
-                "clashes": [_clash_json(clash) for clash in clashes],
-            }
-        )
-        return ExitCode.OK
-    console = flows.console()
-    for role in roles:
-        console.print(f"[bold]{role.id}[/]: {flows.escaped(role.title)}")
-    facts = flows.table("", "")
-    facts.show_header = False
-    facts.box = None
-    facts.add_row("components", ", ".join(components))
-    for label, values in (
-        ("features", flows.features((*inbound, *outbound))),
-        ("zones", _far_sides(catalogue, components)),
-    ):
-        if values:
-            facts.add_row(label, ", ".join(values))
-    console.print(facts)
-    for title, rows, heading in (("Inbound", inbound, "From"), ("Outbound", outbound, "To")):
-        console.print(f"\n[bold]{title}[/]: {'nothing is documented' if not rows else f'{len(rows)} flows'}")
-        if rows:
-            console.print(flows.flow_table(rows, heading, inbound=heading == "From", width=console.width))
-    if clashes:
-        console.print("\n[bold]Ports that more than one component wants[/]")
-    for clash in clashes:
-        console.print(flows.escaped("\n".join(clash_lines(clash))))
-    return ExitCode.OK
-
-
-def _far_sides(catalogue: Catalogue, components: Collection[str]) -> list[str]:
-    """Name the zones and other servers' components that let in: what the configuration has to define."""
-    sides = {
-        client
-        for flow in query.inbound(catalogue, components)
-        if not query.local_only(flow)
-        for client in flow.clients
-        if client not in components and client != "any"
-    }
-    return sorted(sides, key=lambda side: ("/" in side, side))
-
-
-def clash_lines(clash: Clash) -> Iterator[str]:
-    """Say who wants a port twice, why that may be fine, and what can be done."""
-    yield f"  {clash.ports}/{clash.transport}"
-    for flow in clash.flows:
-        yield f"    {flow.server}: {flow.purpose} ({', '.join(map(str, flow.sources))}; {flow.need})"
-    disputed = any(other.id in flow.disputes for flow in clash.flows for other in clash.flows)
-    if disputed:
-        yield "    The documents disagree about the owner: only one of them has to listen."
-    if clash.settings:
-        yield f"    Move one of them with the setting {' or '.join(clash.settings)}."
-    elif not disputed:
-        yield "    One of them has to stand on another server."
-
-
-def _clash_json(clash: Clash) -> dict[str, Any]:
-    return {
-        "transport": clash.transport.value,
-        "ports": [clash.ports.first, clash.ports.last],
-        "components": list(clash.components),
-        "flows": [flow.id for flow in clash.flows],
-        "settings": list(clash.settings),
-    }
-
-
 def _check(args: argparse.Namespace) -> int:
     """Validate the file as if it replaced its namesake in the folder of own files."""
     others = [path for path in documents.own_files(args.config) if path.name != args.file.name]
     try:
-        before = load.load(others)
-        after = load.load([*others, args.file])
+        load.load([*others, args.file])
     except ConfigError as error:
         if args.json:
-            _json({"schema": SCHEMA, "faults": [_fault_json(fault) for fault in error.faults]})
+            output.print_json({"schema": SCHEMA, "faults": [_fault_json(fault) for fault in error.faults]})
         else:
             sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
             count = len(error.faults)
             sys.stderr.write(f"{args.file}: {count} fault{'s' if count > 1 else ''}\n")
         return ExitCode.CONFIG
-    added = {
-        key: [row["id"] if "id" in row else row["network"] for row in rows if row not in was[key]]
-        for was in [query.to_json(before)]
-        for key, rows in query.to_json(after).items()
-        if isinstance(rows, list)
-    }
+    adds = _contents(args.file)
     if args.json:
-        _json({"schema": SCHEMA, "faults": [], "adds": added})
+        output.print_json({"schema": SCHEMA, "faults": [], "adds": adds})
         return ExitCode.OK
-    console = flows.console()
-    nothing = "" if any(added.values()) else "; it adds nothing"
+    console = output.console()
+    nothing = "" if any(adds.values()) else "; it adds nothing"
     console.print(flows.escaped(f"{args.file}: no fault{nothing}"), soft_wrap=True)
-    out = flows.table("", "")
-    out.show_header = False
-    out.box = None
-    for key, ids in added.items():
-        if ids:
-            out.add_row(f"  {key}", ", ".join(ids))
-    console.print(out)
+    console.print(flows.facts((f"  {key}", ", ".join(ids)) for key, ids in adds.items()))
     return ExitCode.OK
+
+
+def _contents(path: Path) -> dict[str, list[str]]:
+    """Name what a file without faults holds, under the names of ``catalogue --json``."""
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {
+        "documents": list(document.get("documents", {})),
+        "zones": list(document.get("zones", {})),
+        **{f"{key}s": [row["id"] for row in document.get(key, [])] for key in ("component", "role", "flow")},
+        "reserved": [row["network"] for row in document.get("reserved", [])],
+    }
 
 
 def _fault_json(fault: Any) -> dict[str, Any]:
     return {"file": fault.file, "line": fault.line, "path": fault.path, "message": fault.message}
-
-
-def _json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from portguard.catalogue import query
-from portguard.cli import documents, flows
+from portguard.cli import documents, flows, output
 from portguard.errors import UsageError
 from portguard.model.finding import ExitCode
 from portguard.model.net import PortRange, Transport
@@ -78,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
             ],
             "near": [{"ports": [use.ports.first, use.ports.last], "flow": use.flow.id} for use in near],
         }
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        output.print_json(document)
     else:
-        _print(flows.console(), catalogue, args, uses, near)
+        _print(output.console(), catalogue, args, uses, near)
     return ExitCode.OK if documented else ExitCode.WARNING
 
 
@@ -119,8 +117,8 @@ def _print(
     wide = [use for use in uses if not use.documents]
     if wide:
         console.print()
-    for use in wide:
-        console.print(wide_sentence(use))
+    for sentence in wide_sentences(wide):
+        console.print(sentence)
     if uses:
         console.print(
             "\n" + "\n".join(flows.document_lines(catalogue, [use.flow for use in uses])), style="dim"
@@ -131,15 +129,20 @@ def _print(
             console.print(f"  {use.ports}/{use.flow.transport}  {use.flow.id}")
 
 
-def wide_sentence(use: Use) -> str:
-    """Say that a range holds the port without documenting it."""
-    cited = ", ".join(map(str, use.flow.sources))
-    if use.match is query.Match.SOURCE:
-        return f"Among the source ports {use.ports} of {use.flow.id} ({cited}): never a listener."
-    return (
-        f"Inside {use.ports}/{use.flow.transport} of {use.flow.id} ({cited}), from which ports are picked at run time: "
-        f"that documents no listener."
-    )
+def wide_sentences(uses: Sequence[Use]) -> list[str]:
+    """Say that ranges hold the port without documenting it, one sentence for each range."""
+    holders: dict[tuple[query.Match, PortRange, Transport], list[str]] = {}
+    for use in uses:
+        cited = "; ".join(query.cites(use.flow.sources))
+        key = (use.match, use.ports, use.flow.transport)
+        holders.setdefault(key, []).append(f"{use.flow.id} ({cited})")
+    return [
+        f"Among the source ports {ports} of {', '.join(flows_)}: never a listener."
+        if match is query.Match.SOURCE
+        else f"Inside {ports}/{transport} of {', '.join(flows_)}, from which ports are picked at run time: "
+        "that documents no listener."
+        for (match, ports, transport), flows_ in holders.items()
+    ]
 
 
 def _overview(uses: Sequence[Use]) -> object:
@@ -152,6 +155,6 @@ def _overview(uses: Sequence[Use]) -> object:
             "\n".join(flow.clients),
             flows.need(flow),
             flow.purpose,
-            "\n".join(map(str, flow.sources)),
+            "\n".join(query.cites(flow.sources)),
         )
     return out

@@ -10,7 +10,7 @@ from portguard.model.flow import FEATURE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.table import Table
 
     from portguard.catalogue.query import Use
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from portguard.model.net import PortRange
 
 _WIDE_TERMINAL = 110
-
-
-def console() -> Console:
-    """Open the terminal; rich leaves out colours by itself where the output is not one."""
-    from rich.console import Console  # noqa: PLC0415
-
-    return Console(highlight=False, soft_wrap=False)
 
 
 def table(*columns: str) -> Table:
@@ -38,30 +31,43 @@ def table(*columns: str) -> Table:
     return out
 
 
-def flow_table(flows: Iterable[Flow], far_heading: str, *, inbound: bool, width: int) -> Table:
+def facts(rows: Iterable[tuple[str, str]]) -> Table:
+    """Lay out labelled facts; those without a value are left out."""
+    from rich.table import Table  # noqa: PLC0415
+
+    out = Table.grid(padding=(0, 2))
+    out.add_column(no_wrap=True)
+    out.add_column(overflow="fold")
+    for label, value in rows:
+        if value:
+            out.add_row(label, escaped(value))
+    return out
+
+
+def flow_table(flows: Iterable[Flow], preposition: str, *, inbound: bool, width: int) -> Table:
     """Lay flows out by port, with the far side of the host that they are seen from.
 
-    Below 110 columns need, setting and sources stand under the purpose: seven words beside each other do not fit.
+    Below 110 columns everything but the port stands under the purpose: six columns beside each other do not fit.
     """
     wide = width >= _WIDE_TERMINAL
-    out = table("Port", far_heading, *(("Need", "Purpose", "Setting", "Source") if wide else ("Purpose",)))
+    names = (preposition.capitalize(), "Need", "Purpose", "Setting", "Source") if wide else ("Purpose",)
+    out = table("Port", *names)
     out.columns[0].no_wrap = True
     for flow in query.by_port(flows):
-        port, far = _stacked(port_lines(flow)), _stacked(flow.clients if inbound else (flow.server,))
+        port, far = _stacked(port_lines(flow)), flow.clients if inbound else (flow.server,)
         if wide:
-            out.add_row(
-                port,
-                far,
-                need(flow),
-                _purpose(flow),
-                escaped(flow.setting or ""),
-                _stacked(map(str, flow.sources)),
-            )
+            setting, sources = escaped(flow.setting or ""), _stacked(query.cites(flow.sources))
+            out.add_row(port, _stacked(far), need(flow), _purpose(flow), setting, sources)
         else:
-            facts = [need(flow), *map(str, flow.sources)]
+            details = [need(flow), *query.cites(flow.sources)]
             if flow.setting:
-                facts.append(f"setting {flow.setting}")
-            out.add_row(port, far, f"{_purpose(flow)}\n[dim]{escaped(', '.join(facts))}[/]")
+                details.append(f"setting {flow.setting}")
+            lines = (
+                _purpose(flow),
+                f"{preposition} {', '.join(far)}",
+                f"[dim]{escaped('; '.join(details))}[/]",
+            )
+            out.add_row(port, _stacked(lines))
     return out
 
 

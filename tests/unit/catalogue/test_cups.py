@@ -94,7 +94,7 @@ def test_jobs_over_lpd_are_not_taken(catalogue: Catalogue) -> None:
 
 def test_printum_and_its_cups_claim_one_listener_and_the_note_says_so(catalogue: Catalogue) -> None:
     components = ("printum/printmanager", "cups/scheduler-behind-printum")
-    (clash,) = query.clashes(catalogue, components)
+    (clash,) = query.clashes(query.inbound(catalogue, components))
     assert (str(clash.ports), clash.settings) == ("1631", ("cups.portBehindPrintum",))
     note = catalogue.flow_by_id["cups/ipp-behind-printum"].note
     assert note is not None

@@ -9,6 +9,7 @@ import pytest
 from portguard.catalogue import load, query
 from portguard.catalogue.query import Match
 from portguard.errors import UsageError
+from portguard.model.flow import Source
 from portguard.model.net import PortRange, Transport
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def test_a_wide_range_is_dynamic_even_where_the_file_forgot_to_say_so(tmp_path: 
     path.write_text(SITE.replace("dynamic = true\n", ""))
     wide = load.read([load.DATA / "zones.toml", path])
     assert ids(query.using(wide, 30000)) == [("site/a-ftp", Match.DYNAMIC)]
-    assert all(len(clash.ports) < 5 for clash in query.clashes(wide, ("site/a", "site/b")))
+    assert all(len(clash.ports) < 5 for clash in query.clashes(wide.flows))
 
 
 def test_nearest_names_documented_ports_on_both_sides_and_no_wide_range(site: Catalogue) -> None:
@@ -175,7 +176,7 @@ def test_a_dispute_is_seen_from_both_sides(site: Catalogue) -> None:
 
 
 def test_clash_is_the_overlap_of_two_components_on_one_transport(site: Catalogue) -> None:
-    found = query.clashes(site, ("site/a", "site/b"))
+    found = query.clashes(query.inbound(site, ("site/a", "site/b")))
     assert [(clash.transport, clash.ports) for clash in found] == [
         (Transport.TCP, PortRange(80, 80)),
         (Transport.TCP, PortRange(9003, 9003)),
@@ -185,7 +186,7 @@ def test_clash_is_the_overlap_of_two_components_on_one_transport(site: Catalogue
 
 
 def test_one_component_does_not_clash_with_itself(site: Catalogue) -> None:
-    assert query.clashes(site, ("site/a",)) == ()
+    assert query.clashes(query.inbound(site, ("site/a",))) == ()
 
 
 def test_only_flows_for_loopback_are_local(site: Catalogue) -> None:
@@ -240,3 +241,32 @@ def test_json_has_every_promised_key() -> None:
 def test_every_flow_in_json_has_the_same_keys() -> None:
     flows = query.to_json(load.load())["flows"]
     assert len({tuple(flow) for flow in flows}) == 1
+
+
+def test_features_that_are_not_used_take_their_flows_with_them(site: Catalogue) -> None:
+    flows = query.inbound(site, ("site/a",))
+    assert [flow.id for flow in query.in_use(flows, ())] == ["site/a-web"]
+    assert [flow.id for flow in query.in_use(flows, ("ftp", "other"))] == ["site/a-web", "site/a-ftp"]
+
+
+def test_far_sides_are_zones_before_components_and_leave_out_this_host_and_loopback(site: Catalogue) -> None:
+    flows = query.inbound(site, ("site/a", "site/b"))
+    assert query.far_sides(site, flows, ("site/a",)) == ("people", "site/b")
+    assert query.far_sides(site, flows, ("site/a", "site/b")) == ("people",)
+    jmx = site.flow_by_id["site/b-jmx"]
+    assert query.far_sides(site, (jmx,), ("site/b",)) == ()
+
+
+def test_far_side_of_what_runs_on_every_workstation_is_their_zone() -> None:
+    shipped = load.load()
+    flows = query.inbound(shipped, ("safeq6/flexispooler-server",))
+    assert any("safeq6/flexispooler-workstation" in flow.clients for flow in flows)
+    sides = query.far_sides(shipped, flows, ("safeq6/flexispooler-server",))
+    assert "safeq6/flexispooler-workstation" not in sides
+    assert "workstations" in sides
+
+
+def test_sources_are_cited_once_for_each_document() -> None:
+    sources = (Source("001", 9), Source("001", 43), Source("002", 18))
+    assert query.cites(sources) == ["001:9, 43", "002:18"]
+    assert query.cites(()) == []

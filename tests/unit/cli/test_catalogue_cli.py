@@ -122,7 +122,7 @@ def test_check_says_what_a_right_file_would_add(
             "documents": ["badge"],
             "zones": [],
             "components": ["badge/server"],
-            "roles": ["badge/server"],
+            "roles": [],
             "flows": ["badge/web"],
             "reserved": [],
         },
@@ -132,7 +132,6 @@ def test_check_says_what_a_right_file_would_add(
     assert lines == [
         ["documents", "badge"],
         ["components", "badge/server"],
-        ["roles", "badge/server"],
         ["flows", "badge/web"],
     ]
 
@@ -226,3 +225,65 @@ def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "portguard.toml").write_text("[paths]\ncatalogue = 5\n")
     with pytest.raises(ConfigError, match=r"portguard\.toml: paths\.catalogue: must be a path"):
         call(tmp_path / "portguard.toml", "list")
+
+
+def test_show_with_features_leaves_out_the_others_but_not_what_the_role_implies(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(config, "show", "printum/server", "--feature", "clickhouse", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["features"] == ["clickhouse"]
+    assert {flow["need"] for flow in document["outbound"]} == {"required", "feature:clickhouse"}
+    assert call(config, "show", "safeq6/spooler-only", "--feature", "none", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["features"] == ["server-spooling"] == document["roles"][0]["features"]
+
+
+def test_show_with_an_unknown_feature_names_near_misses(config: Path) -> None:
+    with pytest.raises(UsageError, match="no feature 'clickhous'; did you mean clickhouse"):
+        call(config, "show", "printum/server", "--feature", "clickhous")
+
+
+def test_show_explains_ports_that_two_components_want(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    call(config, "show", "printum/printmanager", "cups/behind-printum", "cups/scheduler")
+    out = capsys.readouterr().out
+    assert [line.rstrip() for line in out[out.index("Ports that more than one") :].splitlines()] == [
+        "Ports that more than one component wants",
+        "  1631/tcp",
+        "    cups/scheduler-behind-printum: Takes print jobs for Printum (required; 000:25)",
+        "    printum/printmanager: Direct printing through the CUPS that PrintManager runs (required; 000:25)",
+        "    Where both run, move one with the setting cups.portBehindPrintum.",
+    ]
+
+
+def test_clash_without_a_setting_needs_another_server_and_a_disputed_one_needs_neither(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = OWN[OWN.index("[[flow]]") :]
+    second = flow.replace("badge/web", "badge/second").replace(
+        'server = "badge/server"', 'server = "badge/other"'
+    )
+    other = '[[component]]\nid = "badge/other"\ntitle = "Other"\n\n'
+    (tmp_path / "own" / "badge.toml").write_text(f"{OWN}\n{other}{second}")
+    call(config, "show", "badge/server", "badge/other")
+    assert capsys.readouterr().out.endswith(
+        "    Where both run, one of them has to stand on another server.\n"
+    )
+    (tmp_path / "own" / "badge.toml").write_text(f'{OWN}\n{other}{second}disputes = ["badge/web"]\n')
+    call(config, "show", "badge/server", "badge/other")
+    assert capsys.readouterr().out.endswith(
+        "    The documents disagree about the owner: only one of them has to listen.\n"
+    )
+
+
+def test_check_of_a_replacement_counts_names_that_only_the_file_itself_defines(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own" / "badge.toml").write_text(OWN)
+    role = '\n[[role]]\nid = "desk/all"\ntitle = "Desk"\ncomponents = ["badge/server"]\n'
+    (tmp_path / "own" / "desk.toml").write_text(f'schema = 1\nproduct = "desk"\n{role}')
+    assert call(config, "check", str(tmp_path / "own" / "badge.toml")) == 0
+    assert "no fault" in capsys.readouterr().out
