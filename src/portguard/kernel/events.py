@@ -18,6 +18,7 @@ from portguard.kernel.netlink import (
     open_socket,
     string,
 )
+from portguard.kernel.tables import FAMILIES
 from portguard.kernel.world import Events
 from portguard.model.ruleset import Actor, RulesetChange, TableKey
 
@@ -33,7 +34,6 @@ _NFTA_GEN_PROC_PID = 2
 _NFTA_GEN_PROC_NAME = 3
 _NFTA_TABLE = 1
 """Every object's first attribute is its table's name: chains', rules', sets', elements', objects', flowtables'."""
-_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 _LINK_GROUPS = (1, 3, 5, 7, 9, 11)
 """RTNLGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE."""
@@ -99,7 +99,7 @@ class NftEvents:
         family = NFGENMSG.unpack_from(message.payload)[0]
         for kind, value in attributes(message.payload, NFGENMSG.size):
             if kind == _NFTA_TABLE:
-                self._touched.add(TableKey(_FAMILIES.get(family, str(family)), string(value)))
+                self._touched.add(TableKey(FAMILIES.get(family, str(family)), string(value)))
                 break
         return None
 

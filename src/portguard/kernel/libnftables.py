@@ -64,12 +64,12 @@ class Libnftables:
         except UnicodeDecodeError as cause:
             raise ObserveError("the output of libnftables is not text") from cause
 
-    def listing(self, what: Json) -> tuple[Json, str | None]:
-        """Run one ``list`` command; returns the document, or why there is none. Raises ObserveError on garbage."""
+    def listing(self, what: Json) -> Json:
+        """Run one ``list`` command and return the document. Raises ObserveError."""
         output, error = self.run(json.dumps({"nftables": [{"list": what}]}))
         if error is not None:
-            return None, error
-        return parse_document(output), None
+            raise ObserveError(f"libnftables cannot list: {error}")
+        return parse_document(output)
 
     def close(self) -> None:
         """Free the context and its socket."""

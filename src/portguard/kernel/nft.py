@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ from portguard.kernel.generation import ask_generation, open_generation
 from portguard.kernel.libnftables import Libnftables, parse_document
 from portguard.kernel.nft_command import TooLargeError, list_as_json
 from portguard.kernel.ruleset_json import parse_ruleset
+from portguard.kernel.tables import find_table, list_tables
 from portguard.model.ruleset import Ruleset, TableKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portguard.model.ruleset import Json, Table
     from portguard.model.transaction import Transaction
 
@@ -63,21 +67,14 @@ class Nft:
         raise ObserveError(f"the ruleset changed {_TRIES} times while it was being read")
 
     def read_table(self, key: TableKey) -> Table | None:
-        """Read one table in process; None when there is none of that name. Raises ObserveError."""
+        """Read one table; None when there is none of that name. Raises ObserveError."""
         for _ in range(_TRIES):
             generation = self.generation()
-            document, error = self._library.listing({"table": {"family": key.family, "name": key.name}})
-            if error is None:
-                ruleset = parse_ruleset(document, generation=generation)
-                if key in ruleset.unreadable:
-                    raise ObserveError(f"table {key}: {ruleset.unreadable[key]}")
-                if key in ruleset.tables:
-                    return ruleset.tables[key]
-            # Asked again in another way: "No such file" is also what a broken object inside a table says.
-            elif key not in self._keys():
-                return None
-            if self.generation() == generation:
-                raise ObserveError(f"table {key}: {error or 'the listing does not hold it'}")
+            try:
+                return self._read_table(key, generation)
+            except ObserveError as error:
+                if self.generation() == generation:
+                    raise ObserveError(f"table {key}: {error}") from error
         raise ObserveError(f"the ruleset changed {_TRIES} times while table {key} was being read")
 
     def check(self, tx: Transaction) -> None:
@@ -104,45 +101,58 @@ class Nft:
                 not_permitted=_NOT_PERMITTED in error,
             )
 
-    def _keys(self) -> tuple[TableKey, ...]:
-        """Name the tables that exist, in the kernel's order. Raises ObserveError."""
-        document, error = self._library.listing({"tables": None})
-        if error is not None:
-            raise ObserveError(f"cannot list tables: {error}")
-        rows = (row["table"] for row in document["nftables"] if "table" in row)
-        return tuple(TableKey(row["family"], row["name"]) for row in rows)
-
     def _read_all(self, generation: int) -> Ruleset:
         """Read all tables, in whatever way fits them. Raises ObserveError."""
-        keys = self._keys()
-        if not keys:
-            return Ruleset(generation=generation, tables={})
-        if keys == (self._own,):
-            own = self.read_table(self._own)
+        flags = list_tables(self._asking)
+        tables: dict[TableKey, Table] = {}
+        unreadable: dict[TableKey, str] = {}
+        if flags.keys() <= {self._own}:
+            own = self.read_table(self._own) if flags else None
             return Ruleset(generation=generation, tables={} if own is None else {self._own: own})
         try:
             document, terse = _listing("ruleset")
-            return parse_ruleset(document, generation=generation, terse=terse)
+            whole = parse_ruleset(document, generation=generation, terse=terse)
         except ObserveError:
-            return self._read_each(keys, generation)
+            whole = self._read_each(flags, generation)
+        for key, words in flags.items():
+            if key in whole.tables:
+                tables[key] = replace(whole.tables[key], flags=words)
+            else:
+                unreadable[key] = whole.unreadable.get(key, "the listing does not hold it")
+        return Ruleset(generation=generation, tables=tables, unreadable=unreadable)
 
-    def _read_each(self, keys: tuple[TableKey, ...], generation: int) -> Ruleset:
+    def _read_each(self, keys: Iterable[TableKey], generation: int) -> Ruleset:
         """Read each table by itself, so that one that cannot be read hides no other."""
         tables: dict[TableKey, Table] = {}
         unreadable: dict[TableKey, str] = {}
         until = monotonic() + _TIMEOUT
         for key in keys:
             try:
-                document, terse = _listing("table", key.family, key.name, timeout=until - monotonic())
-                part = parse_ruleset(document, generation=generation, terse=terse)
+                table = self._read_table(key, generation, in_process=key == self._own, until=until)
             except ObserveError as error:
                 unreadable[key] = str(error)
                 continue
-            tables |= part.tables
-            unreadable |= part.unreadable
-            if key not in tables:
-                unreadable.setdefault(key, "the listing does not hold it")
+            if table is not None:
+                tables[key] = table
         return Ruleset(generation=generation, tables=tables, unreadable=unreadable)
+
+    def _read_table(
+        self, key: TableKey, generation: int, *, in_process: bool = True, until: float | None = None
+    ) -> Table | None:
+        """Read one table: in process, unless printing its flags is dangerous. Raises ObserveError."""
+        flags = find_table(self._asking, key)
+        if flags is None:
+            return None
+        terse = False
+        if in_process and not flags:
+            document = self._library.listing({"table": {"family": key.family, "name": key.name}})
+        else:
+            timeout = _TIMEOUT if until is None else until - monotonic()
+            document, terse = _listing("table", key.family, key.name, timeout=timeout)
+        ruleset = parse_ruleset(document, generation=generation, terse=terse)
+        if key not in ruleset.tables:
+            raise ObserveError(ruleset.unreadable.get(key, "the listing does not hold it"))
+        return replace(ruleset.tables[key], flags=flags)
 
 
 def _listing(*what: str, timeout: float = _TIMEOUT) -> tuple[Json, bool]:
