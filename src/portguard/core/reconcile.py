@@ -10,176 +10,36 @@ only what that look shows is called healed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portguard.core import compare, guests, heal, lifecycle
+from portguard.core import compare, guests, heal, lifecycle, outcome
 from portguard.core.drift import describe, mendable, rule_keys
+from portguard.core.exchange import (
+    Command,
+    Event,
+    Heal,
+    HealDone,
+    HealRefused,
+    Look,
+    Moment,
+    OwnTableSeen,
+    PolicyLoaded,
+    Publish,
+    Run,
+    State,
+    Tell,
+    WorldSeen,
+)
 from portguard.core.judge import judge
-from portguard.core.lifecycle import Alert, AlertState, Book
-from portguard.core.limits import Limiter
+from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.render import OWN_TABLE, own_table
 from portguard.model.finding import Finding, Kind, Severity
-from portguard.model.judgement import Judgement, PathState
 from portguard.model.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from portguard.model.judgement import ServiceVerdict
     from portguard.model.policy import Policy
-    from portguard.model.ruleset import Actor, RulesetChange, Table
-    from portguard.model.snapshot import Snapshot
-
-REMEMBERED = 50
-"""Heals that the status shows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """When something happened, on both clocks."""
-
-    monotonic: float
-    when: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heal:
-    """One transaction on its way to the kernel, and what it is for."""
-
-    transaction: Transaction
-    keys: frozenset[str]
-    flows: tuple[str, ...]
-    """Flows whose path has to be open afterwards."""
-    what: str
-    """What was wrong, for people: ``3 rules of inet portguard were removed``."""
-    kind: Kind | None
-    """``rule_removed`` or ``rule_altered``; None for what was not there before (first start, a new foreign chain)."""
-    actor: Actor | None
-    began: float
-    """Monotonic time at which the kernel announced the change."""
-    evidence: tuple[str, ...] = ()
-    counts: bool = True
-    """Whether it counts towards the limit: making the table at the first start is no fight."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealRecord:
-    """A heal that was done and verified, for the status."""
-
-    when: datetime
-    flow: str
-    what: str
-    took_ms: float
-    actor: Actor | None
-
-
-# --- events ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyLoaded:
-    """A valid configuration was resolved."""
-
-    at: Moment
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnTableSeen:
-    """The own table was read because something changed it."""
-
-    at: Moment
-    table: Table | None
-    change: RulesetChange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorldSeen:
-    """Everything was looked at."""
-
-    at: Moment
-    snapshot: Snapshot
-    sensitive: Mapping[int, str]
-    quiet: float
-    """Seconds since somebody last changed the ruleset."""
-    change: RulesetChange | None = None
-    """The last change that somebody else made."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealDone:
-    """The kernel took a transaction."""
-
-    at: Moment
-    heal: Heal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealRefused:
-    """The kernel refused a transaction; nothing of it was applied."""
-
-    at: Moment
-    heal: Heal
-    message: str
-
-
-Event = PolicyLoaded | OwnTableSeen | WorldSeen | HealDone | HealRefused
-
-# --- commands --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """Commit this transaction, and answer with HealDone or HealRefused."""
-
-    heal: Heal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
-    """Send these alerts."""
-
-    alerts: tuple[Alert, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Look at the world again, after so many seconds at the latest."""
-
-    after: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
-    """Write the status."""
-
-
-Command = Run | Tell | Look | Publish
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Everything that the daemon remembers from one event to the next."""
-
-    policy: Policy | None = None
-    desired: Table | None = None
-    """The own table as it must be; None while nothing may be written."""
-    own_known: bool = False
-    """The table of our name is ours: seen with our marks, or made by us."""
-    usurped: bool = False
-    """A table of our name was made by somebody else."""
-    limiter: Limiter = Limiter()
-    book: Book = Book()
-    judgement: Judgement | None = None
-    unverified: tuple[tuple[Heal, float], ...] = ()
-    """Heals that the kernel took, with the milliseconds from announcement to commit, until the next look."""
-    tried: frozenset[str] = frozenset()
-    """Flows that were healed and have not been seen open since."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Why the kernel refused, by key."""
-    records: tuple[HealRecord, ...] = ()
+    from portguard.model.ruleset import Actor, Table
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -287,10 +147,10 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
         commands += mending
 
     judgement = judge(policy, event.snapshot, event.sensitive)
-    state, healed = _verify(state, judgement, at)
+    state, healed = outcome.verify(state, judgement, at)
     state = replace(state, judgement=judgement, limiter=state.limiter.rested(policy.limits, at.monotonic))
-    findings = (*judgement.findings, *_own_findings(state, judgement))
-    book, alerts, due = lifecycle.advance(state.book, findings, _grace(policy), at.monotonic, at.when)
+    findings = (*judgement.findings, *outcome.own_findings(state, judgement))
+    book, alerts, due = lifecycle.advance(state.book, findings, outcome.grace(policy), at.monotonic, at.when)
     state = replace(state, book=book)
     if healed or alerts:
         commands.append(Tell(alerts=(*healed, *alerts)))
@@ -348,100 +208,6 @@ def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, t
         evidence=tuple(str(row.operation) for row in rows[:20]),
     )
     return state, (Run(heal=order),)
-
-
-def _verify(state: State, judgement: Judgement, at: Moment) -> tuple[State, tuple[Alert, ...]]:
-    """Hold the heals that the kernel took against what the paths say now."""
-    shut = {row.service.flow for row in judgement.services if _shut(row)}
-    alerts = []
-    records = list(state.records)
-    tried = set(state.tried)
-    for done, took_ms in state.unverified:
-        tried |= set(done.flows)
-        still = sorted(shut & set(done.flows))
-        flow = done.flows[0] if len(done.flows) == 1 else ""
-        records.append(HealRecord(when=at.when, flow=flow, what=done.what, took_ms=took_ms, actor=done.actor))
-        tail = f"; still shut: {', '.join(still)}" if still else ""
-        alerts.append(
-            Alert(
-                finding=Finding(
-                    kind=Kind.RULE_HEALED,
-                    severity=Severity.NOTICE,
-                    message=f"{done.what}; put right in {took_ms:.1f} ms{tail}",
-                    subject=" ".join(sorted(done.keys)) or done.what,
-                    flow=flow or None,
-                    evidence={
-                        "took_ms": round(took_ms, 3),
-                        "actor": done.actor,
-                        "rules": list(done.evidence),
-                    },
-                ),
-                state=AlertState.RESOLVED,
-                since=at.when,
-            )
-        )
-    state = replace(
-        state,
-        unverified=(),
-        tried=frozenset(tried & shut),
-        records=tuple(records[-REMEMBERED:]),
-    )
-    return state, tuple(alerts)
-
-
-def _shut(row: ServiceVerdict) -> bool:
-    return row.path in (PathState.BLOCKED, PathState.PARTIAL) and row.by is not None
-
-
-def _own_findings(state: State, judgement: Judgement) -> Iterator[Finding]:
-    """Findings about portguard's own work."""
-    if state.usurped:
-        yield Finding(
-            kind=Kind.HEAL_FAILED,
-            severity=Severity.CRITICAL,
-            message=f"table {OWN_TABLE} was made by somebody else: nothing is written until it is renamed or deleted",
-            subject=f"table {OWN_TABLE}",
-        )
-    for key, why in sorted(state.refused.items()):
-        yield Finding(
-            kind=Kind.HEAL_FAILED,
-            severity=Severity.CRITICAL,
-            message=f"the kernel refused to heal {key}: {why}",
-            subject=key,
-            evidence={"reason": why},
-        )
-    for key, row in sorted(state.limiter.fights().items()):
-        yield Finding(
-            kind=Kind.HEAL_SUSPENDED,
-            severity=Severity.CRITICAL,
-            message=f"{row.actor or 'somebody'} keeps undoing {key}: healed {len(row.heals)} times, now trying less often",
-            subject=key,
-            evidence={"actor": row.actor, "heals": len(row.heals)},
-        )
-    for verdict in judgement.services:
-        if verdict.service.flow in state.tried and _shut(verdict) and verdict.by is not None:
-            yield Finding(
-                kind=Kind.HEAL_INEFFECTIVE,
-                severity=Severity.CRITICAL,
-                message=f"{verdict.service.flow} is still shut for {verdict.service.zone} after a heal, by {verdict.by}",
-                transport=verdict.service.transport,
-                port=verdict.service.ports.first if verdict.service.ports else None,
-                flow=verdict.service.flow,
-                zone=verdict.service.zone,
-                evidence={"table": str(verdict.by.table), "chain": verdict.by.chain, "text": verdict.by.text},
-            )
-
-
-def _grace(policy: Policy) -> Mapping[Kind, float]:
-    """Say how long each kind has to hold before people are told."""
-    return {
-        Kind.LISTENER_MISSING: policy.listener_grace,
-        Kind.LISTENER_LOOPBACK_ONLY: policy.listener_grace,
-        Kind.LISTENER_UNEXPECTED: 1.0,
-        # What the next transaction opens again is told as a heal, not as an outage of every single port.
-        Kind.REQUIRED_PORT_BLOCKED: policy.limits.settle + 1.0 if policy.mode.writes else 0.0,
-        Kind.FLOW_WIDER: 1.0,
-    }
 
 
 def _drift_alert(order: Heal, at: Moment, *, announced: bool) -> Alert:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from portguard.core.exchange import HealRecord
     from portguard.core.lifecycle import Alert
-    from portguard.core.reconcile import HealRecord
     from portguard.model.judgement import Judgement, ServiceVerdict
     from portguard.model.policy import Policy
     from portguard.model.ruleset import RuleRef

@@ -19,10 +19,7 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
-import portguard
-from portguard.core import report as reports
-from portguard.core.lifecycle import Alert, AlertState
-from portguard.core.reconcile import (
+from portguard.core.exchange import (
     Command,
     Event,
     HealDone,
@@ -36,11 +33,12 @@ from portguard.core.reconcile import (
     State,
     Tell,
     WorldSeen,
-    step,
 )
+from portguard.core.lifecycle import Alert, AlertState
+from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
-from portguard.daemon import statusfile
 from portguard.daemon.observer import Observer
+from portguard.daemon.publisher import STATUS_FILE, Publisher
 from portguard.errors import ConfigError, NftError, PortguardError
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.snapshot import Gap, Scope
@@ -61,7 +59,6 @@ _LEAST_BETWEEN_LOOKS = 0.02
 """Seconds between two full looks: a storm of announcements must not eat a core."""
 _CONFIG_SETTLE = 0.2
 """Seconds without a further change before a changed configuration is read: editors write in several steps."""
-STATUS_FILE = "status file"
 
 
 class Daemon:
@@ -85,12 +82,11 @@ class Daemon:
         self._sink = sink
         self._notifier = notifier
         self._watch = watch
-        self._host = host
         self._observer = Observer(world)
         self._state = State()
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
         now = self._clock.monotonic()
-        self._started = self._clock.now()
+        self._publisher = Publisher(host, self._clock)
         self._look_at: float | None = now
         self._looked = float("-inf")
         self._poll_at = now + self._config.intervals.listeners
@@ -104,7 +100,7 @@ class Daemon:
         self._stopping = False
         if watch is None:
             reason = "inotify is not available: the configuration is reloaded on SIGHUP only"
-            self._observer.standing_gaps["watch"] = Gap(scope=Scope.EVENTS, reason=reason)
+            self._observer.set_standing_gap("watch", Gap(scope=Scope.EVENTS, reason=reason))
 
     # --- what alerts say about the host ------------------------------------------------------------------------
 
@@ -280,38 +276,13 @@ class Daemon:
         self._events.append(HealDone(at=self._moment(), heal=command.heal))
 
     def _publish(self) -> None:
-        state, judgement = self._state, self._state.judgement
-        if judgement is None or state.policy is None:
+        judgement = self._state.judgement
+        if judgement is None:
             return
-        firing = [
-            Alert(finding=entry.finding, state=AlertState.FIRING, since=entry.since, count=len(entry.raised))
-            for entry in state.book.firing()
-        ]
-        document = reports.report(
-            state.policy,
-            judgement,
-            firing,
-            state.records,
-            host=self._host,
-            when=self._clock.now(),
-            daemon={
-                "pid": os.getpid(),
-                "since": self._started.isoformat(timespec="milliseconds"),
-                "version": portguard.__version__,
-                "events": "polling",
-                "config_rejected": list(self._rejected),
-            },
-        )
-        try:
-            statusfile.write(self._config.paths.status, document)
-        except OSError as error:
-            reason = f"{self._config.paths.status} cannot be written: {error.strerror or error}"
-            if STATUS_FILE not in self._observer.standing_gaps:
-                self._observer.standing_gaps[STATUS_FILE] = Gap(scope=STATUS_FILE, reason=reason)
-                self._look_soon(0.0)
-        else:
-            if self._observer.standing_gaps.pop(STATUS_FILE, None) is not None:
-                self._look_soon(0.0)
+        gap = self._publisher.publish(self._state, self._config.paths.status, self._rejected)
+        if gap != self._observer.standing_gaps.get(STATUS_FILE):
+            self._observer.set_standing_gap(STATUS_FILE, gap)
+            self._look_soon(0.0)
         if not self._ready:
             self._ready = True
             self._notifier.ready(judgement.summary)

@@ -12,7 +12,8 @@ from portguard.kernel.legacy import legacy_tables
 from portguard.model.snapshot import Gap, Scope, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Set
+    from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from portguard.kernel.world import World
     from portguard.model.listener import Listener
@@ -59,11 +60,18 @@ class Observer:
         """Note an own transaction at once: its announcement may come after the next look."""
         self._touched({operation.table for operation in transaction.operations}, None)
 
-    def _touched(self, tables: Set[TableKey], generation: int | None) -> None:
+    def _touched(self, tables: AbstractSet[TableKey], generation: int | None) -> None:
         if set(tables) - {OWN_TABLE}:
             self._ruleset_stale = True
         elif generation is None or generation > self._own_read:
             self._own_stale = True
+
+    def set_standing_gap(self, name: str, gap: Gap | None) -> None:
+        """Keep a gap that somebody else found in every snapshot, until it is taken back with None."""
+        if gap is None:
+            self.standing_gaps.pop(name, None)
+        else:
+            self.standing_gaps[name] = gap
 
     def links_changed(self) -> None:
         """Note that interfaces, addresses, routes or neighbours changed."""
