@@ -70,9 +70,10 @@ def _say(row: Any) -> Iterator[tuple[Place, str]]:
 
 def _stranger(names: tuple[str, ...]) -> str:
     *above, name = names
-    known = keys_of(TABLES[tuple(above)])
-    where = f"of [{'.'.join(above)}]" if above else "of this file"
-    hint = did_you_mean(name, known)
-    if not hint and above and name in keys_of(Document):
+    if above and name in keys_of(Document):
         return MISPLACED
-    return f"is not a key {where}{hint}"
+    owners = [f"[{spell(path)}]" for path, table in TABLES.items() if path and name in keys_of(table)]
+    if not above and len(owners) == 1:
+        return f"is not a key of this file; it belongs under {owners[0]}"
+    where = f"of [{'.'.join(above)}]" if above else "of this file"
+    return f"is not a key {where}{did_you_mean(name, keys_of(TABLES[tuple(above)]))}"
