@@ -36,8 +36,18 @@ def load(extra: Iterable[Path] = ()) -> Catalogue:
 
 
 def local_files(folder: Path = LOCAL_CATALOGUE) -> list[Path]:
-    """Files of the administrator's own catalogue, in name order; none when the folder does not exist."""
-    return sorted(folder.glob("*.toml"))
+    """Files of the administrator's own catalogue, in name order; none when the folder does not exist.
+
+    Hidden files are an editor's. Raises ConfigError for a folder that cannot be listed: that is not an empty one.
+    """
+    try:
+        return sorted(
+            path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith(".")
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError([Fault(file=str(folder), path="", message=error.strerror or str(error))]) from None
 
 
 def read(files: Iterable[Path]) -> Catalogue:

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(console: Console, catalogue: Catalogue) -> None:
     out = flows.table("Document", "Product", "Title", "Flows")
-    for row in catalogue.documents:
+    for row in sorted(catalogue.documents, key=lambda row: row.id):
         citing = sum(any(source.document == row.id for source in flow.sources) for flow in catalogue.flows)
         out.add_row(row.id, row.product, flows.escaped(row.title), str(citing))
     console.print(out)

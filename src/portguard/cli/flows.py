@@ -155,9 +155,9 @@ def need_sentence(flow: Flow) -> str:
 
 
 def document_lines(catalogue: Catalogue, flows: Iterable[Flow]) -> list[str]:
-    """Name the documents behind some flows, in the catalogue's order."""
+    """Name the documents behind some flows, by id."""
     cited = {source.document for flow in flows for source in flow.sources}
-    return [f"{row.id}  {row.title}" for row in catalogue.documents if row.id in cited]
+    return sorted(f"{row.id}  {row.title}" for row in catalogue.documents if row.id in cited)
 
 
 def titled(catalogue: Catalogue, side: str) -> str:
