@@ -1,0 +1,176 @@
+"""The order in which the kernel sends a packet through the base chains of its hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portguard.core.path.packet import Flow, Tracking, Trail, joined
+from portguard.core.path.past import onward
+from portguard.core.path.tables import compiled
+from portguard.core.path.walk import Fate, Walk
+from portguard.model.path import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portguard.core.path.world import World
+    from portguard.model.ruleset import Chain, Ruleset, Table
+
+CONNTRACK = -200
+"""NF_IP_PRI_CONNTRACK: chains before it see no connection."""
+NAT = {"prerouting": -100, "input": 100, "postrouting": 100}
+"""Where the kernel calls all nat chains of a hook, whatever their own priority (nf_nat_register_fn)."""
+
+
+class Station(NamedTuple):
+    """A base chain in the order of its hook."""
+
+    table: Table
+    chain: Chain
+
+    @property
+    def priority(self) -> int:
+        """Priority at which the kernel really calls it."""
+        own = self.chain.priority or 0
+        return NAT.get(self.chain.hook or "", own) if self.chain.type == "nat" else own
+
+    @property
+    def nat_order(self) -> int:
+        """Order among the nat chains of a hook: that of their own priorities."""
+        return (self.chain.priority or 0) if self.chain.type == "nat" else 0
+
+
+class Route:
+    """Sends flows through hook after hook and collects how they end."""
+
+    def __init__(self, ruleset: Ruleset, world: World) -> None:
+        self._ruleset = ruleset
+        self._world = world
+        self.fates: list[Fate] = []
+
+    def follow(self, flows: list[Flow], version: int) -> None:
+        """Follow new packets from the network card to a socket, or to where they are forwarded."""
+        flows = self._hook("ingress", flows, version)
+        flows = self._hook("prerouting", flows, version)
+        here: list[Flow] = []
+        away: list[Flow] = []
+        for flow in flows:
+            packet = flow.packet
+            own = packet.here or not packet.translated or self._world.is_own(version, packet.destination)
+            if own is not False:
+                doubt = flow.doubt if own else "whether the translated destination is this host is not known"
+                here.append(flow._replace(doubt=doubt))
+            if not own:
+                doubt = (
+                    flow.doubt
+                    if own is False
+                    else "whether the translated destination is this host is not known"
+                )
+                away.append(flow._replace(doubt=doubt))
+        here = self._hook("input", here, version)
+        away = self._hook("postrouting", self._hook("forward", away, version), version)
+        ended = self._unread([*here, *away], version)
+        self.fates.extend(Fate(flow, Outcome.OPEN) for flow in ended)
+
+    def _unread(self, flows: list[Flow], version: int) -> list[Flow]:
+        """Whatever got through so far may still be dropped by a table that could not be read."""
+        families = {"inet", "netdev", "ip" if version == 4 else "ip6"}
+        for key, reason in self._ruleset.unreadable.items():
+            if key.family in families:
+                doubt = f"table {key} could not be read: {reason}"
+                for flow in flows:
+                    step = Trail(flow.trail, key, "", None, "may decide: it could not be read")
+                    self.fates.append(Fate(flow._replace(trail=step, doubt=doubt), Outcome.UNKNOWN))
+        return flows
+
+    def _hook(self, hook: str, flows: list[Flow], version: int) -> list[Flow]:
+        flows = [flow._replace(packet=flow.packet._replace(hook=hook)) for flow in flows]
+        for station in self._stations(hook, version):
+            if not flows:
+                return []
+            flows = self._station(station, flows)
+        if hook == "prerouting":
+            flows = [now for flow in flows for now in _tracked(flow, CONNTRACK + 1)]
+        return flows
+
+    def _stations(self, hook: str, version: int) -> list[Station]:
+        """Base chains of a hook in the order of the kernel. Of equal priority, the older table's comes first."""
+        families = {"inet", "netdev"} if hook == "ingress" else {"inet", "ip" if version == 4 else "ip6"}
+        found = [
+            Station(table, chain)
+            for table in self._ruleset.tables.values()
+            if table.key.family in families and "dormant" not in table.flags
+            for chain in table.chains.values()
+            if chain.hook == hook
+        ]
+        # All netdev chains come before those of ``inet`` on the same device: one list per device and hook.
+        return sorted(found, key=lambda station: (station.priority, station.nat_order))
+
+    def _station(self, station: Station, flows: list[Flow]) -> list[Flow]:
+        """Send flows through one base chain, and note what it did."""
+        chain = station.chain
+        through: list[Flow] = []
+        beside: list[Flow] = []
+        for flow in flows:
+            for now in _tracked(flow, station.priority) if chain.hook == "prerouting" else (flow,):
+                for part, passes in self._concerned(station, now):
+                    (through if passes else beside).append(part)
+        if through:
+            walk = Walk(compiled(station.table), chain, self._world)
+            walk.run(through)
+            self.fates.extend(walk.fates)
+            strict = chain.policy == "drop" or bool(walk.fates)
+            through = onward(walk.accepted, strict=strict)
+        out = joined([*beside, *through])
+        if chain.hook == "prerouting" and station.priority == CONNTRACK:
+            out = [later for flow in out for later in _tracked(flow, CONNTRACK + 1)]
+        return out
+
+    def _concerned(self, station: Station, flow: Flow) -> Iterator[tuple[Flow, bool]]:
+        """Say whether a flow passes a base chain; both where that is not known."""
+        chain = station.chain
+        packet = flow.packet
+        if chain.type == "nat" and (packet.translated or packet.tracking is not Tracking.NEW):
+            # Translations are set up once, and only for tracked packets.
+            yield flow, False
+            return
+        if "unreadable" in station.table.flags:
+            doubt = f"the flags of table {station.table.key} could not be read: it may be dormant"
+            yield flow._replace(doubt=doubt), True
+            yield flow._replace(doubt=doubt), False
+            return
+        if chain.hook == "ingress":
+            yield from self._at_device(chain, flow)
+            return
+        yield flow, True
+
+    def _at_device(self, chain: Chain, flow: Flow) -> Iterator[tuple[Flow, bool]]:
+        """Divide a flow by the devices of an ingress chain."""
+        if chain.devices is None:
+            doubt = f"on which devices chain {chain.name} works is not shown by this nft"
+            yield flow._replace(doubt=doubt), True
+            yield flow._replace(doubt=doubt), False
+            return
+        at = flow.packet.interfaces & set(chain.devices)
+        if at:
+            yield flow._replace(packet=flow.packet._replace(interfaces=at)), True
+        if rest := flow.packet.interfaces - at:
+            other = flow._replace(packet=flow.packet._replace(interfaces=rest))
+            carriers = [name for name in chain.devices if self._world.may_carry(name)]
+            if carriers:
+                doubt = f"whether {carriers[0]} carries the packets of {', '.join(sorted(rest))} is not known"
+                yield other._replace(doubt=doubt), True
+                yield other._replace(doubt=doubt), False
+            else:
+                yield other, False
+
+
+def _tracked(flow: Flow, priority: int) -> tuple[Flow, ...]:
+    """Let connection tracking see a flow, where a chain of this priority comes after it."""
+    if flow.packet.tracking is not Tracking.BEFORE or priority < CONNTRACK:
+        return (flow,)
+    tracked = flow._replace(packet=flow.packet._replace(tracking=Tracking.NEW))
+    if priority > CONNTRACK:
+        return (tracked,)
+    doubt = "a chain at the very priority of connection tracking may run before or after it"
+    return (flow._replace(doubt=doubt), tracked._replace(doubt=doubt))

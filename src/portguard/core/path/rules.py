@@ -1,0 +1,360 @@
+"""Rules compiled into what the walk does with them: tests, effects, verdicts. Counters and logs are left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portguard.core.path.lookup import Flags, Lookup, comparison, flags
+from portguard.model.net import Intervals, intersect, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portguard.core.path.operands import Operand
+    from portguard.model.ruleset import Json, Rule, Set, TableKey
+
+
+class Test(NamedTuple):
+    """The rule goes on for packets that match."""
+
+    lookup: Lookup | Flags
+    negate: bool = False
+
+
+class Chance(NamedTuple):
+    """The rule goes on for some packets and not for others of the same class: limits, quotas, what is opaque."""
+
+    reason: str
+    selective: bool = False
+    """It may name sources or ports: a match of iptables that nft does not show."""
+
+
+class Verdict(NamedTuple):
+    """``accept``, ``drop``, ``reject``, ``return``, ``continue``, ``jump`` or ``goto``."""
+
+    kind: str
+    target: str = ""
+    text: str = ""
+    """Spelled for people; empty: like the kind."""
+
+
+class Branching(NamedTuple):
+    """A verdict map."""
+
+    lookup: Lookup
+
+
+class Mark(NamedTuple):
+    """Set the packet mark or the connection mark."""
+
+    connection: bool
+    value: Json
+    lookup: Lookup | None = None
+    """The map that the value is looked up in."""
+
+
+class Fill(NamedTuple):
+    """Add the packet's key to a set."""
+
+    name: tuple[TableKey, str]
+    key: Lookup
+
+
+class Notrack(NamedTuple):
+    """Keep the packet out of connection tracking."""
+
+
+class Translate(NamedTuple):
+    """``dnat`` and ``redirect``: a new destination, then accepted by the chain."""
+
+    family: int | None
+    """IP version that it works on; None: both."""
+    address: Json
+    """None: one of this host's own (redirect)."""
+    port: Json
+    text: str
+    lookup: Lookup | None = None
+    """The map that address, port or both are looked up in."""
+
+
+class Hand(NamedTuple):
+    """``tproxy``: handed to another socket of this host where there is one; otherwise the rule breaks off."""
+
+    text: str
+
+
+class Opaque(NamedTuple):
+    """Something that may accept, drop or pass over what it sees: nothing is claimed."""
+
+    reason: str
+
+
+Op = Test | Chance | Verdict | Branching | Mark | Fill | Notrack | Translate | Hand | Opaque
+
+
+class CompiledRule(NamedTuple):
+    """A rule ready to be walked."""
+
+    rule: Rule
+    ops: tuple[Op, ...]
+    interface: tuple[Lookup | Flags, ...]
+    """Tests for which interfaces must be told apart first."""
+    cuts: tuple[Intervals, ...]
+    """Sets of destinations that must be told apart first."""
+    selective: bool
+    """It names sources, a port, a set, or something that is not known: not a default for everyone."""
+    versions: tuple[int, ...]
+    transports: frozenset[str] | None
+    ports: Intervals | None
+    """Destination ports that it can match; None: any."""
+
+
+_PASSIVE = frozenset(
+    {"counter", "log", "ct helper", "ct timeout", "ct expectation", "secmark", "flow", "last", "dup"}
+)
+"""Statements that never decide and change nothing that a rule can ask for afterwards."""
+_PASSIVE_TARGETS = frozenset({
+    "LOG", "NFLOG", "ULOG", "TCPMSS", "CHECKSUM", "CLASSIFY", "TRACE", "AUDIT", "TEE", "SECMARK", "CONNSECMARK", "LED",
+})  # fmt: skip
+"""Targets of iptables that pass the packet on (iptables-extensions(8))."""
+_ORDERING = frozenset({"<", ">", "<=", ">="})
+
+
+def compile_rule(rule: Rule, table: TableKey, sets: Mapping[str, Set]) -> CompiledRule | None:
+    """Compile a rule; None when it can decide nothing and change nothing (it counts, or logs)."""
+    return _Compiler(table, sets).rule(rule)
+
+
+class _Compiler:
+    def __init__(self, table: TableKey, sets: Mapping[str, Set]) -> None:
+        self._table = table
+        self._sets = sets
+
+    def rule(self, rule: Rule) -> CompiledRule | None:
+        ops: list[Op] = []
+        for statement in rule.expr:
+            ops.extend(self._statement(statement))
+        while ops and isinstance(ops[-1], Test | Chance):
+            ops.pop()  # Nothing hangs on it.
+        if not ops:
+            return None
+        lookups = [
+            op.lookup for op in ops if isinstance(op, Test | Branching | Mark | Translate) and op.lookup
+        ]
+        operands = [item for lookup in lookups for item in _operands(lookup)]
+        first = next((place for place, op in enumerate(ops) if not isinstance(op, Test | Chance)), len(ops))
+        # What is asked for after an effect does not keep the effect from happening.
+        asked = [op for op in ops[:first] if isinstance(op, Test)]
+        tested = [item for op in asked for item in _operands(op.lookup)]
+        versions = tuple(v for v in (4, 6) if all(v in item.versions for item in tested))
+        limits = [item.transports for item in tested if item.transports is not None]
+        return CompiledRule(
+            rule=rule,
+            ops=tuple(ops),
+            interface=tuple(lookup for lookup in lookups if lookup.interface),
+            cuts=tuple(cut for lookup in lookups for cut in lookup.cuts()),
+            selective=any(item.about != "plain" for item in operands)
+            or any(isinstance(op, Opaque) or (isinstance(op, Chance) and op.selective) for op in ops),
+            versions=versions,
+            transports=frozenset.intersection(*limits) if limits else None,
+            ports=_ports(asked),
+        )
+
+    def _statement(self, statement: Json) -> list[Op]:
+        if not isinstance(statement, dict) or len(statement) != 1:
+            return [Opaque("a statement is not understood")]
+        ((kind, body),) = statement.items()
+        if kind in _PASSIVE:
+            return []
+        try:
+            return self._known(kind, body)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            return [Opaque(f"a {kind} statement is not understood")]
+
+    def _known(self, kind: str, body: Json) -> list[Op]:
+        match kind:
+            case "match":
+                return [self._match(body["op"], body["left"], body["right"])]
+            case "vmap":
+                return [Branching(self._map(body["key"], body["data"]))]
+            case "accept" | "drop" | "return" | "continue":
+                return [Verdict(kind)]
+            case "jump" | "goto":
+                return [Verdict(kind, body["target"])]
+            case "reject":
+                return self._reject(body or {})
+            case "limit" | "quota" | "ct count" | "meter":
+                return [Chance(f"a {kind.replace('ct ', 'connection ')} lets some through and others not")]
+            case "mangle":
+                return self._mangle(body["key"], body["value"])
+            case "set" | "map":
+                return self._fill(body, kind)
+            case "notrack":
+                return [Notrack()]
+            case "dnat" | "redirect":
+                return [self._translate(kind, body or {})]
+            case "snat" | "masquerade":
+                return [Verdict("accept", text=kind)]
+            case "tproxy":
+                return [Hand(f"handed to the socket on port {body.get('port', 'of the packet')}")]
+            case "queue" | "synproxy":
+                return [Opaque(f"{kind} leaves the decision to another program")]
+            case "xt":
+                return self._xt(body or {})
+            case "fwd":
+                return [Verdict("drop", text="sent out by another interface")]
+            case _:
+                return [Opaque(f"a {kind} statement is not understood")]
+
+    def _match(self, op: str, left: Json, right: Json) -> Op:
+        is_set = (isinstance(right, str) and right.startswith("@")) or (
+            isinstance(right, dict) and isinstance(right.get("set"), list)
+        )
+        if op in {"==", "!=", "in"} and is_set:
+            return Test(self._lookup(left, right), negate=op == "!=")
+        if op in {"==", "!="}:
+            return Test(Lookup(_keys(left), [(right, None)]), negate=op == "!=")
+        if op in {"in", "!"}:
+            return Test(flags(op, left, right))
+        if op in _ORDERING:
+            return Test(comparison(op, left, right))
+        return Chance(f"a comparison with {op} is not understood", selective=True)
+
+    def _lookup(self, left: Json, right: Json) -> Lookup:
+        if isinstance(right, str):
+            return self._named(left, right[1:])
+        return Lookup(_keys(left), [(member, None) for member in right["set"]])
+
+    def _named(self, left: Json, name: str) -> Lookup:
+        found = self._sets.get(name)
+        pairs = None
+        if found is not None and found.elements is not None:
+            pairs = [
+                (element[0], element[1])
+                if found.map is not None and isinstance(element, list)
+                else (element, None)
+                for element in found.elements
+            ]
+        return Lookup(_keys(left), pairs, name=(self._table, name))
+
+    def _map(self, key: Json, data: Json) -> Lookup:
+        if isinstance(data, str):
+            return self._named(key, data[1:])
+        pairs = [
+            (_bare(member[0]), member[1]) if isinstance(member, list) else (member, None)
+            for member in data["set"]
+        ]
+        return Lookup(_keys(key), pairs)
+
+    @staticmethod
+    def _reject(body: Mapping[str, Json]) -> list[Op]:
+        code = body.get("type"), body.get("expr")
+        text = "reject" if code in {(None, None), ("icmpx", "port-unreachable")} else f"reject with {code[0]}"
+        refuse = Verdict("reject", text=text)
+        if code[0] in {"icmp", "icmpv6"}:
+            # nft asks for the family before it rejects in its words, and leaves that out of its listing.
+            family = {"meta": {"key": "nfproto"}}
+            return [Test(Lookup([family], [("ipv4" if code[0] == "icmp" else "ipv6", None)])), refuse]
+        return [refuse]
+
+    def _mangle(self, key: Json, value: Json) -> list[Op]:
+        match key:
+            case {"meta": {"key": "mark"}} | {"ct": {"key": "mark"}}:
+                lookup = None
+                if isinstance(value, dict) and "map" in value:
+                    lookup = self._map(value["map"]["key"], value["map"]["data"])
+                return [Mark("ct" in key, value, lookup)]
+            case {"payload": {"field": "saddr" | "daddr" | "dport" | "protocol" | "nexthdr"}}:
+                return [Opaque("it rewrites an address or a port")]
+            case {"meta": {"key": "nftrace" | "priority" | "secmark" | "pkttype"}}:
+                return [] if key["meta"]["key"] != "pkttype" else [Opaque("it changes the packet type")]
+            case {"tcp option": _}:
+                return [_present({"payload": {"protocol": "tcp", "field": "flags"}})]
+            case {"payload": _}:
+                return [_present(key)]
+            case _:
+                return []
+
+    def _fill(self, body: Mapping[str, Json], kind: str) -> list[Op]:
+        name = body[kind].removeprefix("@")
+        elem = body["elem"]
+        key = Lookup(_keys(_bare(elem)), [])
+        fill = Fill((self._table, name), key)
+        inner = [op for statement in body.get("stmt", []) for op in self._statement(statement)]
+        if body["op"] == "delete":
+            return [fill]
+        return [fill, *(op for op in inner if isinstance(op, Chance))]
+
+    def _translate(self, kind: str, body: Mapping[str, Json]) -> Op:
+        address, port = body.get("addr"), body.get("port")
+        family = {"ip": 4, "ip6": 6}.get(body.get("family", ""))
+        if family is None and self._table.family in {"ip", "ip6"}:
+            family = 4 if self._table.family == "ip" else 6
+        looked = address if isinstance(address, dict) and "map" in address else port
+        lookup = None
+        if isinstance(looked, dict) and "map" in looked:
+            lookup = self._map(looked["map"]["key"], looked["map"]["data"])
+        return Translate(family, address, port, kind, lookup)
+
+    @staticmethod
+    def _xt(body: Mapping[str, Json]) -> list[Op]:
+        name = str(body.get("name", "?"))
+        if body.get("type") == "match":
+            return (
+                []
+                if name == "comment"
+                else [
+                    Chance(f'what its iptables match "{name}" asks for is not shown by nft', selective=True)
+                ]
+            )
+        if name in _PASSIVE_TARGETS:
+            return []
+        if name == "REJECT":
+            return [Verdict("reject")]
+        return [Opaque(f'what its iptables target "{name}" does is not shown by nft')]
+
+
+def _keys(left: Json) -> list[Json]:
+    if isinstance(left, dict) and isinstance(left.get("concat"), list):
+        return list(left["concat"])
+    return [left]
+
+
+def _bare(element: Json) -> Json:
+    """Take a key or element out of its wrapper with comment, timeout and counter."""
+    if isinstance(element, dict) and isinstance(element.get("elem"), dict) and "val" in element["elem"]:
+        return element["elem"]["val"]
+    return element
+
+
+def _operands(lookup: Lookup | Flags) -> list[Operand]:
+    return lookup.operands if isinstance(lookup, Lookup) else [lookup.item]
+
+
+def _present(key: Json) -> Test:
+    """Compile the question whether a packet has something at all: a statement that needs it breaks off without."""
+    return Test(Lookup([key], [("*", None)]))
+
+
+def _ports(tests: list[Test]) -> Intervals | None:
+    """Destination ports beyond which the tests cannot all match; None: any."""
+    out: Intervals | None = None
+    for test in tests:
+        lookup = test.lookup
+        if (
+            test.negate
+            or isinstance(lookup, Flags)
+            or lookup.unread
+            or lookup.has_catchall
+            or lookup.name is not None
+        ):
+            continue
+        for place, item in enumerate(lookup.operands):
+            if item.kind != "port" or item.about != "port" or item.transports is None:
+                continue
+            dims = [group.dims[place] for group in lookup.groups]
+            if any(not isinstance(dim, tuple) for dim in dims):
+                continue
+            found = merge(pair for dim in dims if isinstance(dim, tuple) for pair in dim)
+            out = found if out is None else intersect(out, found)
+    return out

@@ -1,0 +1,381 @@
+"""Follow flows through one base chain: jumps, returns, verdict maps, marks, translations."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, NamedTuple
+
+from portguard.core.path.constants import constant, number
+from portguard.core.path.lookup import Row, negated, together
+from portguard.core.path.operands import Bits, Unsure, operand
+from portguard.core.path.packet import FULL, Flow, Tracking, Trail, joined, same_way
+from portguard.core.path.rules import (
+    Branching,
+    Chance,
+    Fill,
+    Hand,
+    Mark,
+    Notrack,
+    Opaque,
+    Test,
+    Translate,
+    Verdict,
+)
+from portguard.model.net import Intervals, intersect, subtract, union
+from portguard.model.path import Outcome
+
+if TYPE_CHECKING:
+    from portguard.core.path.rules import CompiledRule
+    from portguard.core.path.tables import CompiledTable
+    from portguard.core.path.world import World
+    from portguard.model.ruleset import Chain, Json
+
+_DEEPEST = 17
+"""The kernel allows 16 jumps inside each other; a listing that has more is not its own."""
+
+
+class Fate(NamedTuple):
+    """The end of a flow."""
+
+    flow: Flow
+    outcome: Outcome
+    general: bool = False
+    """Decided by a default: nothing on the way there names the sources or the port."""
+
+
+class Walk:
+    """One base chain. After :meth:`run`, ``accepted`` holds what goes on to the next one, ``fates`` what does not."""
+
+    def __init__(self, table: CompiledTable, chain: Chain, world: World) -> None:
+        self._table = table
+        self._key = table.table.key
+        self._chain = chain
+        self._world = world
+        self.accepted: list[Flow] = []
+        self.fates: list[Fate] = []
+
+    def run(self, flows: list[Flow]) -> None:
+        """Send flows through the base chain and apply its policy to what is left."""
+        by_class: dict[tuple[str, int | None], list[Flow]] = {}
+        for flow in flows:
+            by_class.setdefault((flow.packet.transport, flow.packet.port), []).append(flow)
+        for group in by_class.values():
+            for flow in self._enter(self._chain.name, group, 0):
+                policy = self._chain.policy or "accept"
+                ended = flow._replace(trail=Trail(flow.trail, self._key, self._chain.name, None, policy))
+                if policy == "accept":
+                    self.accepted.append(ended)
+                else:
+                    self.fates.append(Fate(ended, Outcome.DROPPED, general=True))
+
+    def _enter(self, name: str, flows: list[Flow], depth: int) -> list[Flow]:
+        """Walk a chain; give back the flows that reach its end or return."""
+        if depth >= _DEEPEST or name not in self._table.table.chains:
+            self._opaque(flows, name, None, f"chain {name} is not in the listing")
+            return []
+        if not flows:
+            return []
+        back: list[Flow] = []
+        live = flows
+        for rule in self._table.chain(name).concerning(flows[0].packet):
+            out: list[Flow] = []
+            for flow in live:
+                for piece in self._pieces(rule, flow):
+                    self._rule(_Place(name, rule, depth), piece, out, back)
+            live = joined(out)
+            if not live:
+                break
+        return joined([*live, *back])
+
+    def _pieces(self, rule: CompiledRule, flow: Flow) -> list[Flow]:
+        """Tell interfaces and destinations apart as far as the rule does."""
+        flows = [flow]
+        if (
+            rule.cuts
+            and len(flow.packet.destination)
+            and flow.packet.destination[0][0] != flow.packet.destination[-1][1]
+        ):
+            for cut in rule.cuts:
+                flows = [part for item in flows for part in _cut(item, cut)]
+        if rule.interface and len(flow.packet.interfaces) > 1:
+            flows = [part for item in flows for part in self._by_interface(rule, item)]
+        return flows
+
+    def _by_interface(self, rule: CompiledRule, flow: Flow) -> list[Flow]:
+        groups: dict[object, list[str]] = {}
+        for name in sorted(flow.packet.interfaces):
+            packet = flow.packet._replace(interfaces=frozenset({name}))
+            found = [lookup.find(packet, self._world) for lookup in rule.interface]
+            groups.setdefault(repr(found), []).append(name)
+        if len(groups) == 1:
+            return [flow]
+        return [
+            flow._replace(packet=flow.packet._replace(interfaces=frozenset(names)))
+            for names in groups.values()
+        ]
+
+    def _rule(self, place: _Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
+        """Apply a rule: what does not match, or is not decided by it, goes to ``out``; what returns, to ``back``."""
+        live = [flow]
+        for op in place.rule.ops:
+            going: list[Flow] = []
+            for item in live:
+                self._op(op, place, item, going, out, back)
+            live = going
+            if not live:
+                return
+        out.extend(live)
+
+    def _op(  # noqa: PLR0917 - one dispatch over the kinds of statements
+        self, op: object, place: _Place, flow: Flow, going: list[Flow], out: list[Flow], back: list[Flow]
+    ) -> None:
+        match op:
+            case Test():
+                rows = op.lookup.find(flow.packet, self._world)
+                if rows is None:
+                    out.append(flow)
+                    return
+                row = negated(rows, FULL[flow.packet.version]) if op.negate else together(rows)
+                self._split(row, flow, going, out)
+            case Verdict():
+                self._verdict(op, place, flow, out, back)
+            case Branching():
+                rows = op.lookup.find(flow.packet, self._world)
+                self._branch(rows or [], place, flow, out, back)
+            case Chance():
+                going.append(flow._replace(doubt=op.reason))
+                out.append(flow)
+            case Mark():
+                self._mark(op, place, flow, going, out)
+            case Fill():
+                if op.key.find(flow.packet, self._world) is None:
+                    out.append(flow)
+                else:
+                    filled = flow.packet.filled | {op.name}
+                    going.append(flow._replace(packet=flow.packet._replace(filled=filled)))
+            case Notrack():
+                if flow.packet.tracking is Tracking.BEFORE:
+                    flow = flow._replace(packet=flow.packet._replace(tracking=Tracking.UNTRACKED))
+                going.append(flow)
+            case Translate():
+                self._translate(op, place, flow, out)
+            case Hand():
+                step = Trail(flow.trail, self._key, place.chain, place.rule.rule, op.text)
+                going.append(
+                    flow._replace(trail=step, doubt="tproxy goes on only where such a socket exists")
+                )
+                out.append(flow)
+            case Opaque():
+                out.extend(self._opaque([flow], place.chain, place, op.reason))
+
+    @staticmethod
+    def _split(row: Row, flow: Flow, going: list[Flow], out: list[Flow]) -> None:
+        """Divide a flow into what matches, what does not, and what may do either."""
+        yes = intersect(flow.sources, row.yes)
+        rest = subtract(flow.sources, yes)
+        if yes:
+            going.append(flow if not rest else flow._replace(sources=yes))
+        if not rest:
+            return
+        if maybe := intersect(rest, row.maybe):
+            going.append(
+                flow._replace(sources=maybe, doubt=row.reason or "it is not known whether it matches")
+            )
+        out.append(flow if not yes else flow._replace(sources=rest))
+
+    def _branch(self, rows: list[Row], place: _Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
+        """Follow a verdict map; what no element matches goes on."""
+        sure: Intervals = ()
+        for row in rows:
+            verdict = _verdict_of(row.value)
+            pieces: list[Flow] = []
+            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
+            sure = union(sure, row.yes)
+            for piece in pieces:
+                if verdict is None:
+                    out.extend(self._opaque([piece], place.chain, place, "a verdict of the map is not known"))
+                else:
+                    self._verdict(verdict, place, piece, out, back)
+        if rest := subtract(flow.sources, sure):
+            out.append(flow._replace(sources=rest))
+
+    def _verdict(
+        self, verdict: Verdict, place: _Place, flow: Flow, out: list[Flow], back: list[Flow]
+    ) -> None:
+        text = verdict.text or (f"{verdict.kind} {verdict.target}" if verdict.target else verdict.kind)
+        jump = verdict.kind in {"jump", "goto"}
+        selective = jump and place.rule.selective and not self._is_default(place.rule, verdict.target)
+        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, text, selective)
+        ended = flow._replace(trail=step)
+        match verdict.kind:
+            case "accept":
+                self.accepted.append(ended)
+            case "drop":
+                self.fates.append(Fate(ended, Outcome.DROPPED, general=self._general(place.rule, flow)))
+            case "reject":
+                self.fates.append(Fate(ended, Outcome.REFUSED, general=self._general(place.rule, flow)))
+            case "return":
+                back.append(flow)
+            case "continue":
+                out.append(flow)
+            case _:
+                returned = self._enter(verdict.target, [ended], place.depth + 1)
+                resumed = [
+                    item._replace(trail=flow.trail) if same_way(item.packet, flow.packet) else item
+                    for item in returned
+                ]
+                # After goto the packet comes back to where the chain itself was entered from.
+                (back if verdict.kind == "goto" else out).extend(resumed)
+
+    def _is_default(self, rule: CompiledRule, target: str) -> bool:
+        """Whether a jump by source leads to a zone with rules of its own, rather than to a chain that bans."""
+        ports = any(
+            item.about not in {"plain", "source"}
+            for op in rule.ops
+            if isinstance(op, Test | Branching)
+            for item in getattr(op.lookup, "operands", ())
+        )
+        return not ports and self._table.accepts(target)
+
+    @staticmethod
+    def _general(rule: CompiledRule, flow: Flow) -> bool:
+        trail = flow.trail
+        while trail is not None:
+            if trail.selective:
+                return False
+            trail = trail.before
+        return not rule.selective
+
+    def _mark(self, op: Mark, place: _Place, flow: Flow, going: list[Flow], out: list[Flow]) -> None:
+        if op.lookup is None:
+            found = (
+                operand(op.value).read(flow.packet, self._world)
+                if not isinstance(op.value, int)
+                else op.value
+            )
+            value = found if isinstance(found, int) else None
+            if found is None or isinstance(found, Unsure | Bits | int):
+                going.append(self._marked(op, place, flow, value))
+            else:
+                out.append(flow)  # There is nothing to read the value from: the rule breaks off.
+            return
+        sure: Intervals = ()
+        for row in op.lookup.find(flow.packet, self._world) or []:
+            pieces: list[Flow] = []
+            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
+            sure = union(sure, row.yes)
+            going.extend(self._marked(op, place, piece, number(row.value, "mark")) for piece in pieces)
+        if rest := subtract(flow.sources, sure):
+            out.append(flow._replace(sources=rest))
+
+    def _marked(self, op: Mark, place: _Place, flow: Flow, value: int | None) -> Flow:
+        packet = flow.packet._replace(ct_mark=value) if op.connection else flow.packet._replace(mark=value)
+        if op.connection and flow.packet.tracking is not Tracking.NEW:
+            packet = flow.packet
+        if packet == flow.packet:
+            return flow
+        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, "sets a mark")
+        return flow._replace(packet=packet, trail=step)
+
+    def _translate(self, op: Translate, place: _Place, flow: Flow, out: list[Flow]) -> None:
+        packet = flow.packet
+        if op.family is not None and op.family != packet.version:
+            out.append(flow)
+            return
+        if op.lookup is None:
+            self._translated(op, op.address, op.port, place, flow)
+            return
+        sure: Intervals = ()
+        for row in op.lookup.find(packet, self._world) or []:
+            pieces: list[Flow] = []
+            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
+            sure = union(sure, row.yes)
+            mapped_address = isinstance(op.address, dict) and "map" in op.address
+            address = row.value if mapped_address else op.address
+            port = op.port if mapped_address else row.value
+            if isinstance(address, dict) and "concat" in address:
+                address, port = address["concat"][0], address["concat"][1]
+            for piece in pieces:
+                self._translated(op, address, port, place, piece)
+        if rest := subtract(flow.sources, sure):
+            out.append(flow._replace(sources=rest))
+
+    def _translated(self, op: Translate, address: Json, port: Json, place: _Place, flow: Flow) -> None:
+        packet = flow.packet
+        destination: Intervals
+        if op.text == "redirect":
+            name = next(iter(packet.interfaces)) if len(packet.interfaces) == 1 else None
+            on = self._world.addresses_on(packet.version, name) if name else ()
+            destination = on if len(on) == 1 and on[0][0] == on[0][1] else ()
+        elif address is None:
+            destination = packet.destination
+        else:
+            destination = _addresses(address, packet.version)
+        new_port = packet.port if port is None else number(port, "port")
+        where = "this host" if op.text == "redirect" else _address_text(destination, packet.version)
+        if packet.transport != "icmp":
+            where += f" port {'of a range' if new_port is None else new_port}"
+        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, f"translated to {where}")
+        changed = packet._replace(destination=destination, port=new_port, translated=True)
+        if op.text == "redirect":
+            changed = changed._replace(here=True)
+        self.accepted.append(flow._replace(packet=changed, trail=step))
+
+    def _opaque(self, flows: list[Flow], chain: str, place: _Place | None, reason: str) -> list[Flow]:
+        """Let something accept, drop or pass on what it sees, and change it on the way; give back what passes on."""
+        going = []
+        for flow in flows:
+            rule = place.rule.rule if place else None
+            step = Trail(flow.trail, self._key, chain, rule, f"may decide: {reason}")
+            packet = flow.packet._replace(mark=None, ct_mark=None)
+            if packet.tracking is Tracking.BEFORE:
+                packet = packet._replace(tracking=Tracking.UNSURE)
+            changed = flow._replace(packet=packet, doubt=reason)
+            self.accepted.append(changed._replace(trail=step))
+            # In a chain for translations it may go anywhere from here.
+            outcome = Outcome.UNKNOWN if self._chain.type == "nat" else Outcome.DROPPED
+            self.fates.append(Fate(changed._replace(trail=step), outcome))
+            going.append(changed)
+        return going
+
+
+class _Place(NamedTuple):
+    """Where in the chain a rule is applied."""
+
+    chain: str
+    rule: CompiledRule
+    depth: int
+
+
+def _cut(flow: Flow, cut: Intervals) -> list[Flow]:
+    """Divide a flow by destination."""
+    inside = intersect(flow.packet.destination, cut)
+    if not inside or inside == flow.packet.destination:
+        return [flow]
+    outside = subtract(flow.packet.destination, inside)
+    return [flow._replace(packet=flow.packet._replace(destination=part)) for part in (inside, outside)]
+
+
+def _verdict_of(value: Json) -> Verdict | None:
+    """Read the verdict of a map's element."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, body),) = value.items()
+        if kind in {"accept", "drop", "return", "continue"}:
+            return Verdict(kind)
+        if kind in {"jump", "goto"} and isinstance(body, dict) and isinstance(body.get("target"), str):
+            return Verdict(kind, body["target"])
+    return None
+
+
+def _addresses(address: Json, version: int) -> Intervals:
+    """Read the target of a translation; empty where it is not understood."""
+    found = constant(address, "v4" if version == 4 else "v6")
+    return found if isinstance(found, tuple) else ()
+
+
+def _address_text(destination: Intervals, version: int) -> str:
+    if not destination:
+        return "an address that is not known"
+    make = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    first, last = make(destination[0][0]), make(destination[-1][1])
+    return str(first) if first == last else f"{first}-{last}"
