@@ -59,6 +59,9 @@ def test_jmx_is_never_demanded_and_belongs_on_loopback(safeq6: list[Flow]) -> No
     for flow in jmx:
         assert flow.need == ONLY_LOCALHOST, flow.id
         assert flow.scope is Scope.LOCALHOST, flow.id
+        assert "001:9" in map(str, flow.sources), (
+            f"{flow.id} does not cite the line that keeps JMX on loopback"
+        )
 
 
 @pytest.mark.parametrize(
