@@ -214,3 +214,34 @@ def test_what_is_no_port_is_refused(config: Path, text: str, message: str) -> No
 def test_an_unknown_role_is_refused(config: Path) -> None:
     with pytest.raises(UsageError, match="no role 'site/spoolr'; did you mean site/spooler"):
         call(config, "80", "--role", "site/spoolr")
+
+
+def test_9898_of_the_shipped_catalogue_fits_on_one_screen_and_says_loopback(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(config, "9898") == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) <= 24
+    text = " ".join(out.split())
+    for said in (
+        "Spooler Controller: the centre of a site (safeq6/spooler-controller)",
+        "JMX belongs on loopback",
+        "safeq6.orsJmxServerPort",
+        "001:43, 002:18, 002:21",
+        "The documents waver",
+    ):
+        assert said in text
+
+
+def test_9000_of_the_shipped_catalogue_shows_both_owners_and_the_dispute(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(config, "9000/tcp", "--role", "safeq6/single-server", "--json") == 0
+    uses = {
+        use["flow"]["id"]: use
+        for use in json.loads(capsys.readouterr().out)["uses"]
+        if use["match"] == "port"
+    }
+    assert set(uses) == {"safeq6/management-jmx-rmi", "safeq6/spooler-controller-jmx-rmi"}
+    assert "safeq6/management-jmx-rmi" in uses["safeq6/spooler-controller-jmx-rmi"]["disputed_by"]
+    assert {use["flow"]["need"] for use in uses.values()} == {"localhost"}
