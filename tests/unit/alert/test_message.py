@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -152,3 +153,11 @@ def test_alerts_wait_in_order_while_the_journal_is_away() -> None:
     sink.flush()
 
     assert [text.partition(" | ")[0] for text in sent] == ["first", "second"]
+
+
+def test_the_docs_name_every_kind_with_its_message_id_and_every_field() -> None:
+    text = (Path(__file__).parents[3] / "docs/events.md").read_text()
+
+    for kind, message_id in MESSAGE_IDS.items():
+        assert re.search(rf"\| `{kind.value}` \|.*\| `{message_id}` \|", text)
+    assert ", ".join(f"`{name}`" for name in FIELDS) in text
