@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from config_site import Site
 
 from portguard.catalogue.load import load as load_catalogue
 from portguard.config import load
@@ -15,10 +15,13 @@ from portguard.model.config import Config, Extra, Failsafe, Intervals, Paths
 from portguard.model.net import AddressSet, PortRange, Transport
 from portguard.model.policy import HealLimits, Manager, Mode
 
-if TYPE_CHECKING:
-    from conftest import Site
-
 ROLE = 'role = "acme/all"\n'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Give the test an empty folder for its configuration."""
+    return Site(tmp_path)
 
 
 def test_a_role_alone_is_a_configuration(site: Site) -> None:

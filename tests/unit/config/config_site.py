@@ -92,9 +92,3 @@ class Site:
         with pytest.raises(ConfigError) as caught:
             self.load(text, environ)
         return [str(fault).replace(f"{self.file.parent}/", "") for fault in caught.value.faults]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """Give the test an empty folder for its configuration."""
-    return Site(tmp_path)
