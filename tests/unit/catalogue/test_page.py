@@ -85,3 +85,10 @@ def test_the_format_names_every_key_that_the_shipped_files_use() -> None:
     }
     assert "source_ports" in used
     assert {key for key in used if f"`{key}`" not in manual} == set()
+
+
+def test_the_manual_names_every_key_of_the_json_documents() -> None:
+    manual = (DOCS / "catalogue.md").read_text(encoding="utf-8")
+    document = query.to_json(load.load())
+    for keys in (document, document["flows"][0], document["roles"][0], document["components"][0]):
+        assert not [key for key in keys if f"`{key}`" not in manual]
