@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from portguard.cli import show
 from portguard.lab.topology import SERVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.status import Status
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from portguard.lab.step import Step
 
 _COLOUR = {"open": "green", "refused": "yellow", "dropped": "red"}
+_SEVERITY = {"critical": "bold red", "error": "red", "warning": "yellow"}
+_LONGEST = 240
+"""Characters of a message; ``--json`` has all of it."""
 _REFRESH = 0.5
 """Seconds between two frames of the live status."""
 
@@ -106,42 +112,53 @@ class View:
             self._status = None
 
 
-def _step(result: StepResult) -> Text:
+def _step(result: StepResult) -> Group:
     sign, style = ("✔", "bold green") if result.ok else ("✘", "bold red")
-    text = Text.assemble(
-        (f"{sign} {result.title}", style), (f"  {result.name}, {result.took_s:.1f} s\n", "dim")
+    title = Text.assemble(
+        (f"{sign} {result.title}", style), (f"  {result.name}, {result.took_s:.1f} s", "dim")
     )
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=14)
+    table.add_column(overflow="fold")
+    for label, value in _rows(result):
+        table.add_row(f"    {label}", value)
+    return Group(title, table, "")
+
+
+def _rows(result: StepResult) -> Iterator[tuple[str, Text]]:
     for did in result.did:
-        _line(text, "did", did)
+        yield "did", Text(did)
     for row in result.detected:
-        _line(text, "detected", f"{row.kind} ({row.severity}) after {row.after_ms:.0f} ms: {row.message}")
+        colour = _SEVERITY.get(row.severity, "")
+        head = Text.assemble((row.kind, colour), (f" after {row.after_ms:.0f} ms: ", "dim"))
+        yield "detected", head + Text(_short(row.message))
     for heal in result.healed:
         seen = f" ({heal.measured_ms:.1f} ms seen from outside)" if heal.measured_ms is not None else ""
-        _line(text, "healed", f"in {heal.took_ms:.1f} ms{seen}; who did it: {show.actor(heal.actor)}")
+        text = Text.assemble(
+            (f"in {heal.took_ms:.1f} ms", "bold"), f"{seen}; done by {show.actor(heal.actor)}"
+        )
+        yield "healed", text
     for connection in result.connections:
-        text.append("    client    ", style="dim")
-        _connection(text, connection)
+        yield "client", _connection(connection)
     if (outage := result.outage) is not None:
         lost = f"{outage.lost} lost, dark for {outage.dark_ms:.0f} ms" if outage.lost else "none lost"
         where = f"{outage.client} to {outage.port}/{outage.transport}"
-        _line(text, "meanwhile", f"{outage.attempts} connections, {where}: {lost}")
+        yield "meanwhile", Text(f"{outage.attempts} connections, {where}: {lost}")
     if result.sweep is not None:
-        _line(text, "documented", f"{result.sweep.open} of {result.sweep.tried} connections open")
+        yield "documented", Text(f"{result.sweep.open} of {result.sweep.tried} connections open")
     if result.resolved:
-        _line(text, "resolved", ", ".join(result.resolved))
+        yield "resolved", Text(", ".join(result.resolved))
     for problem in result.problems:
-        _line(text, "problem", problem, "red")
-    return text
+        yield "problem", Text(problem, style="red")
 
 
-def _line(text: Text, label: str, value: str, style: str = "") -> None:
-    text.append(f"    {label:10}", style="dim")
-    text.append(f"{value}\n", style=style)
+def _short(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 1]}…"
 
 
-def _connection(text: Text, row: Connection) -> None:
+def _connection(row: Connection) -> Text:
     address = "" if row.version == 4 else ", IPv6"
-    text.append(f"{row.client} to {row.port}/{row.transport}{address}: ")
+    text = Text(f"{row.client} to {row.port}/{row.transport}{address}: ")
     for moment, outcome in (
         ("before", row.before),
         ("after the blow", row.struck),
@@ -149,4 +166,5 @@ def _connection(text: Text, row: Connection) -> None:
     ):
         text.append(f"{moment} ")
         text.append(outcome, style=_COLOUR.get(outcome, ""))
-        text.append(", " if moment != "at the end" else "\n")
+        text.append("" if moment == "at the end" else ", ")
+    return text

@@ -166,8 +166,16 @@ class Helper:
 
     def ask(self, op: str, *, patience: float = 10.0, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its reply. Raises LabError when none comes within ``patience`` seconds."""
+        return self.reply(self.post(op, **request), patience=patience)
+
+    def post(self, op: str, **request: Any) -> int:
+        """Send a request; returns its number, for :meth:`reply`. Raises LabError when the process has ended."""
         self._number += 1
         self._child.send(json.dumps({"id": self._number, "op": op, **request}))
+        return self._number
+
+    def reply(self, number: int, *, patience: float = 10.0) -> dict[str, Any]:
+        """Wait for the reply to a request. Raises LabError when none comes within ``patience`` seconds."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
@@ -176,7 +184,7 @@ class Helper:
                 if not self._child.alive:
                     break
                 continue
-            if reply.get("id") == self._number:
+            if reply.get("id") == number:
                 return reply
         raise LabError(self._child.epitaph())
 

@@ -142,18 +142,18 @@ def _reserved(stage: Stage) -> str:
 
 
 def _required(stage: Stage) -> Probe:
-    """Pick a port whose listener must not be missing; not the first, which other steps strike."""
+    """Pick a port whose listener must not be missing; not the first two, which other steps strike."""
     expected = {
         (service.transport.value, service.ports.first)
         for service in stage.policy.inbound
         if service.listener_expected and service.ports is not None and not service.local
     }
-    rows = [
-        row for row in stage.documented if (row.transport, row.port) in expected and row.transport == "tcp"
-    ]
+    rows = {
+        row.port: row for row in stage.documented if ("tcp", row.port) in expected and row.transport == "tcp"
+    }
     if not rows:
         raise LabError("the role requires no TCP listener: the lab has none to close")
-    return rows[min(2, len(rows) - 1)]
+    return list(rows.values())[min(2, len(rows) - 1)]
 
 
 def _spec(stage: Stage, probe: Probe) -> tuple[str, int, bool]:

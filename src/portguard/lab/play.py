@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portguard.lab.prober import DROPPED, OPEN
+from portguard.lab.prober import DROPPED, OPEN, REFUSED
 from portguard.lab.results import Connection, Detection, Healing, Outage, StepResult
 from portguard.lab.stage import NFT
 from portguard.model.finding import Kind
@@ -62,6 +62,7 @@ def play(stage: Stage, step: Step, first: Baseline, audience: Audience) -> StepR
         performance.strike()
         performance.see()
     finally:
+        performance.seen = stage.guard.mark()
         step.undo(stage)
     performance.put_back(first)
     result = performance.result(time.monotonic() - began)
@@ -78,6 +79,8 @@ class _Performance:
     did: tuple[str, ...] = ()
     mark: int = 0
     """How many events the daemon had sent before the blow."""
+    seen: int = 0
+    """How many it had sent before the world was put back."""
     struck_at: float = 0.0
     """When the kernel took the blow; monotonic seconds."""
     heals_before: list[dict[str, Any]] = field(default_factory=list)
@@ -110,13 +113,14 @@ class _Performance:
             if watched is None:
                 self.outcomes["struck"] = self._until([row.struck for row in self.expectations])
             else:
+                self.outcomes["struck"] = stage.probe([row.probe for row in self.expectations])
                 self.audience.doing("waiting for the heal")
                 self._wait_healed()
                 time.sleep(_AFTERGLOW)
         finally:
             if watched is not None:
                 attempts = stage.unwatch(watched)
-                self.outcomes["struck"] = self._struck(attempts)
+                self.outcomes["struck"][:1] = [self._worst(attempts)]
                 self.outage = self._outage(attempts)
 
     def _wait_healed(self) -> None:
@@ -128,11 +132,10 @@ class _Performance:
     def _new_heals(self) -> list[dict[str, Any]]:
         return [row for row in self.stage.guard.status()["heals"] if row not in self.heals_before]
 
-    def _struck(self, attempts: Sequence[tuple[float, str]]) -> list[str]:
-        """Say what the first connection met at worst; the others were not watched, so they are tried once, later."""
+    def _worst(self, attempts: Sequence[tuple[float, str]]) -> str:
+        """Name the worst that happened to the watched connection since the blow."""
         outcomes = {outcome for begun, outcome in attempts if begun >= self.struck_at}
-        worst = next((word for word in (DROPPED, "refused", OPEN) if word in outcomes), "")
-        return [worst, *(["not tried"] * (len(self.expectations) - 1))]
+        return next((word for word in (DROPPED, REFUSED, OPEN) if word in outcomes), "")
 
     def _outage(self, attempts: Sequence[tuple[float, str]]) -> Outage:
         probe = self.expectations[0].probe
@@ -207,7 +210,7 @@ class _Performance:
             )
         ended = {
             event.kind
-            for event in self.stage.guard.since(self.mark)
+            for event in self.stage.guard.since(self.seen)
             if event.state == "resolved" and event.kind != Kind.RULE_HEALED.value
         }
         self.resolved = tuple(sorted(ended))
@@ -239,7 +242,7 @@ class _Performance:
                     ("after the blow", expected.struck, seen.struck),
                     ("at the end", expected.after, seen.after),
                 )
-                if wanted is not None and got not in (wanted, "not tried")
+                if wanted not in (None, got)
             ]
             self.problems += [f"{expected.probe} was {text}" for text in wrong]
         return StepResult(
@@ -254,7 +257,7 @@ class _Performance:
                     message=event.message,
                     after_ms=round((event.at - self.struck_at) * 1000, 1),
                 )
-                for event in self.stage.guard.since(self.mark)
+                for event in self.stage.guard.since(self.mark)[: self.seen - self.mark]
                 if (event.kind not in _ROUTINE and event.state != "resolved")
                 or event.kind == Kind.RULE_HEALED.value
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from portguard.errors import LabError, UsageError
@@ -32,6 +33,10 @@ STEPS: tuple[type[Step], ...] = (
 
 ALL = "all"
 NONE = "none"
+_CALM = 1.5
+"""Seconds without a new finding, heal or verdict."""
+_SETTLED_WITHIN = 20.0
+
 NAMES = (ALL, NONE, *(step.name for step in STEPS))
 
 
@@ -44,11 +49,31 @@ def choose(names: Iterable[str]) -> list[Step]:
     return [step() for step in STEPS if ALL in wanted or step.name in wanted]
 
 
+class _Calm:
+    """Says whether the daemon has been of one opinion for a while: some findings are told after a second only."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._opinion: object = None
+        self._since = 0.0
+
+    def now(self) -> bool:
+        """Look once more."""
+        opinion = (baseline(self._stage), len(self._stage.guard.status()["heals"]))
+        if opinion != self._opinion:
+            self._opinion, self._since = opinion, time.monotonic()
+        return time.monotonic() - self._since > _CALM
+
+
 def begin(stage: Stage) -> LabResult:
     """Look at the undamaged world: the daemon must find nothing wrong, and every documented connection be open."""
+    calm = _Calm(stage)
+    settled = stage.guard.wait(calm.now, _SETTLED_WITHIN)
     status = stage.guard.status()
     sweep = stage.sweep()
     problems = [f"documented, and not open: {row}" for row in sweep.shut]
+    if not settled:
+        problems.append(f"the daemon did not come to rest within {_SETTLED_WITHIN:g} s")
     if status["verdict"] != "ok":
         problems.append(f"the daemon begins with {status['verdict']}: {status['summary']}")
     start = StepResult(

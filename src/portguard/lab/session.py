@@ -67,7 +67,7 @@ def _build(
         doing(f"removed what the crashed run {tag} left behind")
     network = Network(run.prefix)
     stack.callback(network.remove)
-    topology = plan(catalogue)
+    topology = plan(catalogue, roles)
     doing("making seven network namespaces")
     network.build(topology)
 

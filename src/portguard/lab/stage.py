@@ -95,12 +95,15 @@ class Stage:
     # --- the clients -----------------------------------------------------------------------------------------------
 
     def probe(self, probes: Sequence[Probe]) -> list[str]:
-        """Try connections, all at once, and return their outcomes in order."""
+        """Try connections, all clients at once, and return their outcomes in order."""
         outcomes = [""] * len(probes)
+        asked = []
         for client, numbers in _by_client(probes).items():
             targets = [_target(probes[number]) for number in numbers]
-            results = self.probers[client].ask("probe", targets=targets, timeout=WITHIN)["results"]
-            for number, result in zip(numbers, results, strict=True):
+            prober = self.probers[client]
+            asked.append((prober, prober.post("probe", targets=targets, timeout=WITHIN), numbers))
+        for prober, request, numbers in asked:
+            for number, result in zip(numbers, prober.reply(request)["results"], strict=True):
                 outcomes[number] = result["outcome"]
         return outcomes
 

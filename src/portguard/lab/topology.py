@@ -66,8 +66,8 @@ ROUTER = "router"
 """The namespace that joins them: it forwards between the links and filters nothing."""
 
 _ZONES = {"workstations": WORKSTATION, "printers": PRINTER, "admins": ADMIN}
-_PROPERTY_OF_NOBODY = frozenset({"any"})
-"""Zones that the documents define themselves."""
+_DEFINED_BY_THEMSELVES = frozenset({"any"})
+"""Zones whose networks no configuration states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,22 +123,22 @@ class Topology:
         )
 
 
-def plan(catalogue: Catalogue, *, own: Iterable[str] = ()) -> Topology:
-    """Give every zone of the catalogue a network and every component a peer server.
+def plan(catalogue: Catalogue, roles: Iterable[str]) -> Topology:
+    """Give every zone that is a client of the roles a network, and every component a peer server.
 
-    ``own`` are the components of the guarded role. They are on the peer server too: a cluster has more than one node.
+    The components of the roles themselves run on the peer server too: a cluster has more than one node.
     """
+    clients = _clients(catalogue, roles)
     zones: dict[str, tuple[IPNetwork, ...]] = {}
     sources: list[Source] = []
     for zone, host in _ZONES.items():
         zones[zone] = (host.v4.network, host.v6.network)
         sources.append(Source(client=host.name, zones=(zone,), v4=host.v4, v6=host.v6))
-    components = tuple(
-        sorted({c.id for c in catalogue.components if c.listens and c.zone is None} | set(own))
-    )
+    homes = {component.id: component.zone for component in catalogue.components}
+    components = tuple(sorted(name for name in clients if name in homes and homes[name] is None))
     sources.append(Source(client=PEER.name, zones=components, v4=PEER.v4, v6=PEER.v6))
-    others = sorted({zone.id for zone in catalogue.zones} - _ZONES.keys() - _PROPERTY_OF_NOBODY)
-    for number, zone in enumerate(others, start=1):
+    others = {homes[name] or name if name in homes else name for name in clients - set(components)}
+    for number, zone in enumerate(sorted(others - _ZONES.keys() - _DEFINED_BY_THEMSELVES), start=1):
         v4 = ipaddress.IPv4Network((int(PEER.v4.network.network_address) + (number << 8), 24))
         v6 = ipaddress.IPv6Network((int(PEER.v6.network.network_address) + (number << 64), 64))
         zones[zone] = (v4, v6)
@@ -152,3 +152,9 @@ def plan(catalogue: Catalogue, *, own: Iterable[str] = ()) -> Topology:
         )
     sources.append(Source(client=STRANGER.name, zones=(), v4=STRANGER.v4, v6=STRANGER.v6))
     return Topology(zones=zones, components=components, sources=tuple(sources))
+
+
+def _clients(catalogue: Catalogue, roles: Iterable[str]) -> set[str]:
+    """Name the zones and components that connect to any component of the roles."""
+    own = {name for role in roles for name in catalogue.role_by_id[role].components}
+    return {client for flow in catalogue.flows if flow.server in own for client in flow.clients}
