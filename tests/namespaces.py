@@ -23,16 +23,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Netns:
     """A network namespace that the test's thread is in, with its loopback up."""
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, stdin: str = "") -> str:
         """Run a program in it; returns what it prints. Fails the test when the program fails."""
         assert namespace() != MAIN, "refusing to run a test's command in the host's own namespace"
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, input=stdin, check=False, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
 
-    def nft(self, commands: str) -> str:
-        """Run nft commands by a program of its own, as an administrator would."""
-        return self.run("nft", commands)
+    def nft(self, *commands: str) -> str:
+        """Run nft commands as one transaction by a program of its own, as an administrator would."""
+        return self.run("nft", "-f", "-", stdin="\n".join(commands))
 
 
 def namespace() -> int:

@@ -84,10 +84,12 @@ class NftEvents:
                         lost |= self._skipped(change.generation)
                         changes.append(change)
             except ObserveError:
-                # What the overrun swallowed is unknown, and with it which tables the next NEWGEN speaks of.
                 lost = True
-                self._touched.clear()
-                self._generation = None
+        if lost:
+            # Neither the generation nor the tables of a transaction whose end was swallowed say anything about
+            # the next one. The overrun is told first, before what was queued until then, so this is done last.
+            self._touched.clear()
+            self._generation = None
         return Events(changes=tuple(changes), lost=lost)
 
     def _take(self, message: Message) -> RulesetChange | None:
@@ -109,7 +111,7 @@ class NftEvents:
         fields = dict(attributes(message.payload, NFGENMSG.size))
         pid = int.from_bytes(fields[_NFTA_GEN_PROC_PID]) if _NFTA_GEN_PROC_PID in fields else None
         comm = string(fields[_NFTA_GEN_PROC_NAME]) if _NFTA_GEN_PROC_NAME in fields else None
-        # Port 0 is the kernel itself, for instance when an interface goes and takes its chains along.
+        # Port 0 is the kernel itself, and our own as long as we have sent nothing.
         own = message.port != 0 and message.port == self._firewall.port_id
         tables, self._touched = frozenset(self._touched), set()
         return RulesetChange(

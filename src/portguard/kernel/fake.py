@@ -132,7 +132,7 @@ class FakeKernel:
         *,
         v6only: bool = True,
         interface: int | None = None,
-        owner: Owner = Owner(),  # noqa: B008 - frozen
+        owner: Owner = Owner(),
     ) -> Listener:
         """Let a program listen."""
         cookie = next(self._cookies)

@@ -58,7 +58,7 @@ class Libnftables:
         code, output, error = self._context.cmd(command.encode())
         # libnftables opens a new socket when a listing was interrupted: the port is looked at after each run.
         self._port = _port_of(self._fd) or self._port
-        said = None if code == 0 else _short(error.decode(errors="backslashreplace"))
+        said = None if code == 0 else short(error.decode(errors="backslashreplace"))
         try:
             return output.decode(), said
         except UnicodeDecodeError as cause:
@@ -87,7 +87,7 @@ def parse_document(output: str) -> Json:
     return document
 
 
-def _short(error: str) -> str:
+def short(error: str) -> str:
     """Take the first complaint out of libnftables' error text."""
     found = _ERROR.search(error)
     text = found[1] if found else error.strip().partition("\n")[0]

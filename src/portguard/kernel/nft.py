@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from portguard.errors import NftError, ObserveError
 from portguard.kernel.generation import ask_generation, open_generation
-from portguard.kernel.libnftables import Libnftables, parse_document
-from portguard.kernel.nft_command import TooLargeError, list_as_json
+from portguard.kernel.libnftables import Libnftables
+from portguard.kernel.nft_command import list_pieces, list_ruleset, list_table
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.tables import find_table, list_tables
 from portguard.model.ruleset import Ruleset, TableKey
@@ -17,13 +17,13 @@ from portguard.model.ruleset import Ruleset, TableKey
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portguard.model.ruleset import Json, Table
+    from portguard.model.ruleset import Table
     from portguard.model.transaction import Transaction
 
 OWN_TABLE = TableKey("inet", "portguard")
 _TRIES = 5
 _TIMEOUT = 10.0
-"""Seconds for one listing; 10,000 rules take 0.2."""
+"""Seconds for one table, or for all of them one by one."""
 _NOT_PERMITTED = "Operation not permitted"
 """libnftables gives no error number; its text is never translated, since nothing here sets a locale."""
 
@@ -71,7 +71,7 @@ class Nft:
         for _ in range(_TRIES):
             generation = self.generation()
             try:
-                return self._read_table(key, generation)
+                return self._read_table(key, generation, monotonic() + _TIMEOUT, in_process=True)
             except ObserveError as error:
                 if self.generation() == generation:
                     raise ObserveError(f"table {key}: {error}") from error
@@ -103,20 +103,20 @@ class Nft:
 
     def _read_all(self, generation: int) -> Ruleset:
         """Read all tables, in whatever way fits them. Raises ObserveError."""
-        flags = list_tables(self._asking)
+        found = list_tables(self._asking)
         tables: dict[TableKey, Table] = {}
         unreadable: dict[TableKey, str] = {}
-        if flags.keys() <= {self._own}:
-            own = self.read_table(self._own) if flags else None
+        if found.keys() <= {self._own}:
+            own = self.read_table(self._own) if found else None
             return Ruleset(generation=generation, tables={} if own is None else {self._own: own})
         try:
-            document, terse = _listing("ruleset")
+            document, terse = list_ruleset()
             whole = parse_ruleset(document, generation=generation, terse=terse)
         except ObserveError:
-            whole = self._read_each(flags, generation)
-        for key, words in flags.items():
+            whole = self._read_each(found, generation)
+        for key, (_, flags) in found.items():
             if key in whole.tables:
-                tables[key] = replace(whole.tables[key], flags=words)
+                tables[key] = replace(whole.tables[key], flags=flags)
             else:
                 unreadable[key] = whole.unreadable.get(key, "the listing does not hold it")
         return Ruleset(generation=generation, tables=tables, unreadable=unreadable)
@@ -128,7 +128,7 @@ class Nft:
         until = monotonic() + _TIMEOUT
         for key in keys:
             try:
-                table = self._read_table(key, generation, in_process=key == self._own, until=until)
+                table = self._read_table(key, generation, until, in_process=key == self._own)
             except ObserveError as error:
                 unreadable[key] = str(error)
                 continue
@@ -136,28 +136,19 @@ class Nft:
                 tables[key] = table
         return Ruleset(generation=generation, tables=tables, unreadable=unreadable)
 
-    def _read_table(
-        self, key: TableKey, generation: int, *, in_process: bool = True, until: float | None = None
-    ) -> Table | None:
-        """Read one table: in process, unless printing its flags is dangerous. Raises ObserveError."""
-        flags = find_table(self._asking, key)
-        if flags is None:
+    def _read_table(self, key: TableKey, generation: int, until: float, *, in_process: bool) -> Table | None:
+        """Read one table, unless printing its flags is dangerous in process. Raises ObserveError."""
+        found = find_table(self._asking, key)
+        if found is None:
             return None
         terse = False
-        if in_process and not flags:
+        if found.flags:
+            document, terse = list_pieces(key, until)
+        elif in_process:
             document = self._library.listing({"table": {"family": key.family, "name": key.name}})
         else:
-            timeout = _TIMEOUT if until is None else until - monotonic()
-            document, terse = _listing("table", key.family, key.name, timeout=timeout)
+            document, terse = list_table(key, until)
         ruleset = parse_ruleset(document, generation=generation, terse=terse)
         if key not in ruleset.tables:
             raise ObserveError(ruleset.unreadable.get(key, "the listing does not hold it"))
-        return replace(ruleset.tables[key], flags=flags)
-
-
-def _listing(*what: str, timeout: float = _TIMEOUT) -> tuple[Json, bool]:
-    """List by the ``nft`` program; without the elements of sets where all is too large. Raises ObserveError."""
-    try:
-        return parse_document(list_as_json(*what, timeout=timeout)), False
-    except TooLargeError:
-        return parse_document(list_as_json(*what, timeout=timeout, terse=True)), True
+        return replace(ruleset.tables[key], handle=found.handle, flags=found.flags)

@@ -1,72 +1,133 @@
 """The ``nft`` program, for listing what others wrote.
 
-A listing of a large foreign ruleset leaves its memory behind (53 MB after 10,000 rules), and a table of a newer
-nft can crash an older one: both are better had in a process that ends.
+A listing of a large foreign ruleset leaves its memory behind (53 MB after 10,000 rules), and what a newer nft
+wrote can crash an older one: both are better had in a process that ends.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import shutil
 import subprocess
 import tempfile
-import time
-from typing import IO, cast
+from time import monotonic
+from typing import IO, TYPE_CHECKING, cast
 
 from portguard.errors import ObserveError
+from portguard.kernel.libnftables import parse_document, short
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portguard.model.ruleset import Json, TableKey
+
+_TIMEOUT = 10.0
+"""Seconds for one listing; 10,000 rules take 0.2."""
 _BOUND = 64 << 20
+"""Bytes of one listing; 100,000 elements take 2 MB."""
 _PIECE = 1 << 18
 
 
-class TooLargeError(ObserveError):
+class _TooLargeError(ObserveError):
     """The listing is larger than what is worth reading."""
 
 
-def list_as_json(*what: str, timeout: float, terse: bool = False, bound: int = _BOUND) -> str:
-    """Run ``nft -j list`` in this thread's network namespace and return what it prints, at most ``bound`` bytes.
+def list_ruleset() -> tuple[Json, bool]:
+    """List everything; says whether the elements of sets were left out as too many. Raises ObserveError."""
+    (document,), terse = _documents([{"ruleset": None}], monotonic() + _TIMEOUT)
+    return document, terse
 
-    ``terse`` leaves out the elements of sets. Raises TooLargeError, and ObserveError for any other failure.
+
+def list_table(key: TableKey, until: float) -> tuple[Json, bool]:
+    """List one table, until a moment of the monotonic clock. Raises ObserveError."""
+    (document,), terse = _documents([{"table": {"family": key.family, "name": key.name}}], until)
+    return document, terse
+
+
+def list_pieces(key: TableKey, until: float) -> tuple[Json, bool]:
+    """List the chains, sets and maps of a table without the table itself, whose flags nft 1.0.6 cannot print.
+
+    Raises ObserveError.
     """
+    kinds, terse = _documents([{"chains": None}, {"sets": None}, {"maps": None}], until)
+    chains, sets, maps = ([row for row in kind["nftables"] if _within(row, key)] for kind in kinds)
+    names = [row["chain"]["name"] for row in chains]
+    of_table = {"family": key.family, "table": key.name}
+    filled, _ = _documents([{"chain": {**of_table, "name": name}} for name in names], until)
+    metainfo = kinds[0]["nftables"][:1]
+    table = {"table": {"family": key.family, "name": key.name}}
+    rows = [row for document in filled for row in document["nftables"] if _within(row, key)]
+    return {"nftables": [*metainfo, table, *sets, *maps, *rows]}, terse
+
+
+def _within(row: Json, key: TableKey) -> bool:
+    """Whether an object of a listing lies in a table."""
+    return any(
+        (body.get("family"), body.get("table")) == tuple(key)
+        for body in row.values()
+        if isinstance(body, dict)
+    )
+
+
+def _documents(wanted: Sequence[Json], until: float) -> tuple[list[Json], bool]:
+    """List several things, without the elements of sets where all is too large. Raises ObserveError."""
+    if not wanted:
+        return [], False
+    try:
+        return _run(wanted, until, terse=False), False
+    except _TooLargeError:
+        return _run(wanted, until, terse=True), True
+
+
+def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
+    """Run ``nft -j`` in this thread's network namespace; returns a document for each thing. Raises ObserveError."""
     program = shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if program is None:
         raise ObserveError("nft is not installed: apt install nftables")
-    command = [program, "-j", *(["-t"] if terse else []), "list", *what]
+    command = [program, "-j", *(["-t"] if terse else []), "-f", "-"]
     with (
+        tempfile.TemporaryFile() as asked,
         tempfile.TemporaryFile() as complaint,
-        subprocess.Popen(  # noqa: S603 - a fixed program; names of tables are arguments, no shell reads them
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaint
-        ) as process,
     ):
-        try:
-            output = _take(process, bound, time.monotonic() + timeout)
-        except ObserveError:
-            process.kill()
-            raise
-        if process.wait() != 0:
+        asked.write(json.dumps({"nftables": [{"list": what} for what in wanted]}).encode())
+        asked.seek(0)
+        with subprocess.Popen(  # noqa: S603 - a fixed program; what is listed comes on its input, as JSON
+            command, stdin=asked, stdout=subprocess.PIPE, stderr=complaint
+        ) as process:
+            try:
+                output = _take(process, until)
+            except ObserveError:
+                process.kill()
+                raise
+        if process.returncode != 0:
             complaint.seek(0)
-            said = complaint.read(4096).decode(errors="backslashreplace").strip()
-            raise ObserveError(f"{' '.join(command)}: {said.partition(chr(10))[0] or process.returncode}")
+            said = short(complaint.read(4096).decode(errors="backslashreplace"))
+            raise ObserveError(f"nft ended with {process.returncode}: {said}")
     try:
-        return output.decode()
+        # One line for each thing; nft 1.0.6 prints bytes of its own memory for table flags, and returns 0.
+        lines = [line for line in output.decode().split("\n") if line]
     except UnicodeDecodeError as error:
-        # nft 1.0.6 prints bytes of its own memory for a table with ``flags owner``, and returns 0.
-        raise ObserveError(f"{' '.join(command)}: the output is not text") from error
+        raise ObserveError("what nft printed is not text") from error
+    documents = [parse_document(line) for line in lines]
+    if len(documents) != len(wanted):
+        raise ObserveError(f"nft printed {len(documents)} listings where {len(wanted)} were asked for")
+    return documents
 
 
-def _take(process: subprocess.Popen[bytes], bound: int, until: float) -> bytes:
+def _take(process: subprocess.Popen[bytes], until: float) -> bytes:
     """Read all that a process prints, within limits of size and time. Raises ObserveError beyond them."""
     output = bytearray()
     pipe = cast("IO[bytes]", process.stdout)
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            if not selector.select(max(0.0, until - time.monotonic())):
+            if not selector.select(max(0.0, until - monotonic())):
                 raise ObserveError("nft did not finish its listing in time")
             piece = os.read(pipe.fileno(), _PIECE)
             if not piece:
                 return bytes(output)
             output += piece
-            if len(output) > bound:
-                raise TooLargeError(f"the listing is larger than {bound} bytes")
+            if len(output) > _BOUND:
+                raise _TooLargeError(f"the listing is larger than {_BOUND} bytes")

@@ -7,7 +7,7 @@ are no text), so neither the flags nor the listing of a table that has any can b
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.errors import ObserveError
 from portguard.kernel.generation import NFGENMSG, NFNL_SUBSYS_NFTABLES
@@ -25,12 +25,18 @@ _NUMBERS = {name: number for number, name in FAMILIES.items()}
 _NFT_MSG_GETTABLE = (NFNL_SUBSYS_NFTABLES << 8) | 1
 _NFTA_TABLE_NAME = 1
 _NFTA_TABLE_FLAGS = 2
+_NFTA_TABLE_HANDLE = 4
 _FLAGS = {0x1: "dormant", 0x2: "owner", 0x4: "persist"}
 
-Flags = tuple[str, ...]
+
+class Found(NamedTuple):
+    """What the kernel says of a table."""
+
+    handle: int
+    flags: tuple[str, ...]
 
 
-def list_tables(sock: socket.socket) -> dict[TableKey, Flags]:
+def list_tables(sock: socket.socket) -> dict[TableKey, Found]:
     """List all tables of the socket's network namespace in the kernel's order. Raises ObserveError."""
     try:
         return dict(
@@ -40,8 +46,8 @@ def list_tables(sock: socket.socket) -> dict[TableKey, Flags]:
         raise ObserveError(f"cannot list the tables of the ruleset: {error.strerror or error}") from error
 
 
-def find_table(sock: socket.socket, key: TableKey) -> Flags | None:
-    """Flags of one table; None when there is none of that name. Raises ObserveError."""
+def find_table(sock: socket.socket, key: TableKey) -> Found | None:
+    """Look for one table; None when there is none of that name. Raises ObserveError."""
     name = key.name.encode(errors="backslashreplace") + b"\0"
     ask = NFGENMSG.pack(_NUMBERS[key.family], 0, 0)
     ask += ATTRIBUTE.pack(ATTRIBUTE.size + len(name), _NFTA_TABLE_NAME) + name + bytes(-len(name) % 4)
@@ -55,12 +61,15 @@ def find_table(sock: socket.socket, key: TableKey) -> Flags | None:
     return None
 
 
-def _table(message: Message) -> tuple[TableKey, Flags]:
+def _table(message: Message) -> tuple[TableKey, Found]:
     """Read one answer."""
     family = NFGENMSG.unpack_from(message.payload)[0]
     fields = dict(attributes(message.payload, NFGENMSG.size))
     bits = int.from_bytes(fields.get(_NFTA_TABLE_FLAGS, b""))
-    known = tuple(name for bit, name in _FLAGS.items() if bits & bit)
+    words = [name for bit, name in _FLAGS.items() if bits & bit]
     unknown = bits & ~sum(_FLAGS)
+    if unknown:
+        words.append(f"{unknown:#x}")
+    handle = int.from_bytes(fields.get(_NFTA_TABLE_HANDLE, b""))
     key = TableKey(FAMILIES.get(family, str(family)), string(fields[_NFTA_TABLE_NAME]))
-    return key, (*known, f"{unknown:#x}") if unknown else known
+    return key, Found(handle=handle, flags=tuple(words))

@@ -36,7 +36,10 @@ class Firewall(Protocol):
         """Netlink port of the socket that commits: announcements that carry it are our own. 0 until the first use."""
 
     def generation(self) -> int:
-        """Tell the number of the ruleset's present state; it rises with each commit. Raises ObserveError."""
+        """Tell the number of the ruleset's present state; it rises with each commit. Raises ObserveError.
+
+        One change makes no generation and is not announced: a table with ``flags owner`` goes when its owner ends.
+        """
 
     def read(self) -> Ruleset:
         """Read all tables as of one generation; a table that cannot be read is named in ``unreadable``.
