@@ -14,7 +14,6 @@ from portguard.errors import ObserveError
 from portguard.model.finding import ExitCode
 
 if TYPE_CHECKING:
-    from portguard.daemon.site import Site
     from portguard.daemon.watch import ConfigWatch
 
 _EPILOG = """\
@@ -53,10 +52,11 @@ def run(args: argparse.Namespace) -> int:
     from portguard.kernel.real import open_world  # noqa: PLC0415
 
     path: Path = args.config
+    # Watched before it is read, so that no change in between is lost.
+    watch = _watch(path)
     site = load_site(path)
     lock = _lock(site.config.paths.status)
     world = open_world()
-    watch = _watch(path, site)
     try:
         Daemon(
             world=world,
@@ -75,11 +75,12 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _watch(path: Path, site: Site) -> ConfigWatch | None:
+def _watch(path: Path) -> ConfigWatch | None:
+    """Watch the configuration; None where inotify is not to be had, which the daemon reports as a gap."""
     from portguard.daemon.watch import ConfigWatch  # noqa: PLC0415
 
     try:
-        return ConfigWatch(path, site.config.paths.catalogue)
+        return ConfigWatch(path)
     except ObserveError:
         return None
 

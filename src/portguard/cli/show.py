@@ -69,7 +69,7 @@ def services(document: Document, *, everything: bool = False) -> Table:
             row["zone"],
             Text(_listener(row["listener"]), style="" if verdict == "ok" else colour),
             Text(row["path"]["state"] if row["direction"] == "inbound" else "outgoing", style=colour),
-            Text(_decided(row["path"]), style="dim" if verdict == "ok" else ""),
+            Text(_decided(row["path"], brief=verdict == "ok"), style="dim" if verdict == "ok" else ""),
         )
     if hidden:
         table.caption = (
@@ -145,10 +145,12 @@ def _listener(row: Document) -> str:
     return "" if row["state"] == "n/a" else str(row["state"])
 
 
-def _decided(path: Document) -> str:
+def _decided(path: Document, *, brief: bool) -> str:
     if path.get("reason"):
         return str(path["reason"])
     by = path["by"]
+    if by and brief:
+        return f"{by['table']} {by['chain']}"
     return f"{by['table']} {by['chain']}: {by['text']}" if by else ""
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from portguard.core.guests import Shape
     from portguard.core.lifecycle import Alert
     from portguard.model.finding import Kind
     from portguard.model.judgement import Judgement
-    from portguard.model.policy import Policy
+    from portguard.model.policy import Policy, ServiceKey
     from portguard.model.ruleset import Actor, RulesetChange, Table
     from portguard.model.snapshot import Snapshot
     from portguard.model.transaction import Transaction
@@ -160,8 +161,10 @@ class State:
     judgement: Judgement | None = None
     unverified: tuple[tuple[Heal, float], ...] = ()
     """Heals that the kernel took, with the milliseconds from announcement to commit, until the next look."""
-    tried: frozenset[str] = frozenset()
-    """Flows that were healed and have not been seen open since."""
+    tried: frozenset[ServiceKey] = frozenset()
+    """Services that were healed and are shut all the same."""
+    calm: Shape | None = None
+    """Shape of the foreign tables when they last were at rest."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why the kernel refused, by key."""
     records: tuple[HealRecord, ...] = ()

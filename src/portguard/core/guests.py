@@ -8,7 +8,7 @@ head: whatever the administrator drops earlier and on purpose, a ban or a deny, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from portguard.core import canonical
 from portguard.core.manager import manager_of, writable
@@ -20,11 +20,11 @@ from portguard.model.policy import Direction, opened_to
 from portguard.model.transaction import ElementOp, Operation, RuleOp, Transaction, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from portguard.model.listener import Listener
     from portguard.model.policy import Policy, Service
-    from portguard.model.ruleset import Rule, Ruleset, Set, Table
+    from portguard.model.ruleset import Rule, Ruleset, Set, Table, TableKey
     from portguard.model.snapshot import Links
 
 _ROUNDS = 8
@@ -81,6 +81,27 @@ def plan(
         world = apply(world, Transaction(operations=tuple(row.operation for row in rows)))
         heals += rows
     return GuestPlan(heals=tuple(heals), after=world)
+
+
+Shape: TypeAlias = "Mapping[TableKey, tuple[object, ...]]"
+"""What other people's tables look like, told by their handles: cheap to take and to compare."""
+
+
+def shape(ruleset: Ruleset) -> Shape:
+    """Take the shape of all foreign tables without our marked rules.
+
+    A replaced rule gets a new handle, and so does a table that was made anew: what somebody else changed shows, and a
+    marked rule that was deleted does not.
+    """
+    return {
+        key: (
+            table.handle,
+            *((name, chain.priority, chain.policy) for name, chain in table.chains.items()),
+            *(rule.handle for rules in table.rules.values() for rule in rules if not _marked(rule)),
+        )
+        for key, table in ruleset.tables.items()
+        if key != OWN_TABLE
+    }
 
 
 def _services(policy: Policy) -> Iterator[Service]:

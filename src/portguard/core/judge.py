@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from portguard.model.listener import Listener
     from portguard.model.policy import Policy, Service
+    from portguard.model.ruleset import RuleRef
     from portguard.model.snapshot import Gap, Snapshot
 
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
@@ -170,6 +171,7 @@ def _path(service: Service, reach: Reach) -> tuple[PathState, Branch | None]:
 
 def _service_findings(services: Sequence[ServiceVerdict], snapshot: Snapshot) -> Iterator[Finding]:
     missing: set[tuple[str, Transport, str]] = set()
+    denied: dict[tuple[RuleRef, str], list[ServiceVerdict]] = {}
     for row in services:
         service = row.service
         if service.direction is Direction.OUTBOUND:
@@ -205,33 +207,54 @@ def _service_findings(services: Sequence[ServiceVerdict], snapshot: Snapshot) ->
                 flow=service.flow,
                 unit=row.socket.owner.unit if row.socket else None,
             )
-        if row.path in (PathState.BLOCKED, PathState.PARTIAL) and row.by is not None:
-            yield _blocked(row, snapshot)
+        if row.by is not None and row.path in (PathState.BLOCKED, PathState.PARTIAL):
+            if row.verdict is Verdict.CRITICAL:
+                yield _blocked(row, snapshot)
+            else:
+                denied.setdefault((row.by, service.zone), []).append(row)
+    for (by, zone), rows in denied.items():
+        yield _denied(by, zone, rows)
 
 
 def _blocked(row: ServiceVerdict, snapshot: Snapshot) -> Finding:
+    """A default shuts a documented port: with the rule, whose table it is, and the command in that owner's language."""
     service, by = row.service, row.by
     assert by is not None
     branch = Branch(sources=AddressSet(), outcome=Outcome.DROPPED, by=by)
     owner = owner_of(branch, snapshot.ruleset) if snapshot.ruleset is not None else None
     part = "part of " if row.path is PathState.PARTIAL else ""
+    command = managers.command(owner, service)
+    port = f"{service.ports or 'ping'}/{service.transport}"
     return Finding(
         kind=Kind.REQUIRED_PORT_BLOCKED,
-        severity=Severity.ERROR if row.verdict is Verdict.CRITICAL else Severity.WARNING,
-        message=f"{service.ports or 'ping'}/{service.transport} of {service.flow} is blocked for {part}{service.zone} by {by}",
+        severity=Severity.ERROR,
+        message=f"{port} of {service.flow} is blocked for {part}{service.zone} by {by}",
         transport=service.transport,
         port=_first(service),
         flow=service.flow,
         zone=service.zone,
-        evidence={
-            "table": str(by.table),
-            "chain": by.chain,
-            "handle": by.handle,
-            "text": by.text,
-            "manager": owner,
-            **({"command": command} if (command := managers.command(owner, service)) else {}),
-        },
+        evidence={**_rule(by), "manager": owner, **({"command": command} if command else {})},
     )
+
+
+def _denied(by: RuleRef, zone: str, rows: Sequence[ServiceVerdict]) -> Finding:
+    """Somebody shuts part of a zone out on purpose (a ban, a deny): one finding for all ports, never healed."""
+    flows = sorted({row.service.flow for row in rows})
+    what = flows[0] if len(flows) == 1 else f"{len(flows)} documented flows"
+    return Finding(
+        kind=Kind.REQUIRED_PORT_BLOCKED,
+        severity=Severity.WARNING,
+        message=f"{what} is blocked for part of {zone} on purpose, by {by}"
+        if len(flows) == 1
+        else f"{what} are blocked for part of {zone} on purpose, by {by}",
+        subject=f"{by.table} {by.chain} {by.text}",
+        zone=zone,
+        evidence={**_rule(by), "flows": flows},
+    )
+
+
+def _rule(by: RuleRef) -> dict[str, object]:
+    return {"table": str(by.table), "chain": by.chain, "handle": by.handle, "text": by.text}
 
 
 def _first(service: Service) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portguard.core.exchange import HealRecord
 from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.render import OWN_TABLE
-from portguard.model.finding import Finding, Kind, Severity
+from portguard.model.finding import Finding, Kind, Severity, Verdict
 from portguard.model.judgement import PathState
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ REMEMBERED = 50
 
 def verify(state: State, judgement: Judgement, at: Moment) -> tuple[State, tuple[Alert, ...]]:
     """Hold the heals that the kernel took against what the paths say now."""
-    shut = {row.service.flow for row in judgement.services if _shut(row)}
+    shut = {row.service.key for row in judgement.services if _shut(row)}
     alerts = []
     records = list(state.records)
     tried = set(state.tried)
     for done, took_ms in state.unverified:
-        tried |= set(done.flows)
-        still = sorted(shut & set(done.flows))
+        failed = {key for key in shut if key[0] in done.flows}
+        tried |= failed
+        still = sorted({key[0] for key in failed})
         flow = done.flows[0] if len(done.flows) == 1 else ""
         records.append(HealRecord(when=at.when, flow=flow, what=done.what, took_ms=took_ms, actor=done.actor))
         tail = f"; still shut: {', '.join(still)}" if still else ""
@@ -62,7 +63,8 @@ def verify(state: State, judgement: Judgement, at: Moment) -> tuple[State, tuple
 
 
 def _shut(row: ServiceVerdict) -> bool:
-    return row.path in (PathState.BLOCKED, PathState.PARTIAL) and row.by is not None
+    """Shut by a default, which a heal should have opened; what is denied on purpose is no failure of the heal."""
+    return row.verdict is Verdict.CRITICAL and row.path in (PathState.BLOCKED, PathState.PARTIAL)
 
 
 def own_findings(state: State, judgement: Judgement) -> Iterator[Finding]:
@@ -91,7 +93,7 @@ def own_findings(state: State, judgement: Judgement) -> Iterator[Finding]:
             evidence={"actor": row.actor, "heals": len(row.heals)},
         )
     for verdict in judgement.services:
-        if verdict.service.flow in state.tried and _shut(verdict) and verdict.by is not None:
+        if verdict.service.key in state.tried and verdict.by is not None:
             yield Finding(
                 kind=Kind.HEAL_INEFFECTIVE,
                 severity=Severity.CRITICAL,

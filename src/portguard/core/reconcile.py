@@ -149,15 +149,15 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
     judgement = judge(policy, event.snapshot, event.sensitive)
     state, healed = outcome.verify(state, judgement, at)
     state = replace(state, judgement=judgement, limiter=state.limiter.rested(policy.limits, at.monotonic))
+    if policy.mode.writes and ruleset is not None and not state.usurped:
+        state, opening = _open_guests(state, event, began)
+        commands += opening
     findings = (*judgement.findings, *outcome.own_findings(state, judgement))
     book, alerts, due = lifecycle.advance(state.book, findings, outcome.grace(policy), at.monotonic, at.when)
     state = replace(state, book=book)
     if healed or alerts:
         commands.append(Tell(alerts=(*healed, *alerts)))
 
-    if policy.mode.writes and ruleset is not None and not state.usurped:
-        state, opening = _open_guests(state, event, began)
-        commands += opening
     wake = [moment for moment in (due, state.limiter.next_retry(at.monotonic)) if moment is not None]
     if wake:
         commands.append(Look(after=max(min(wake) - at.monotonic, 0.0)))
@@ -180,9 +180,16 @@ def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, t
             key for key, row in state.limiter.rules.items() if row.retry_at is not None and now < row.retry_at
         ),
     )
+    shape = guests.shape(snapshot.ruleset)
+    calm = event.quiet >= policy.limits.settle
+    if calm:
+        state = replace(state, calm=shape)
     if not plan.heals:
         return state, ()
-    if event.quiet < policy.limits.settle:
+    # What is about to be healed again did not fail: somebody shut it anew.
+    again = {row.flow for row in plan.heals if not row.removes}
+    state = replace(state, tried=frozenset(key for key in state.tried if key[0] not in again))
+    if not calm and shape != state.calm:
         return state, (Look(after=policy.limits.settle - event.quiet),)
     actor = event.change.actor if event.change is not None else None
     limiter, admission = state.limiter.admit({row.key for row in plan.heals}, actor, policy.limits, now)

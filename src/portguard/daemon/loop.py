@@ -19,6 +19,7 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
+from portguard.core import news
 from portguard.core.exchange import (
     Command,
     Event,
@@ -34,25 +35,25 @@ from portguard.core.exchange import (
     Tell,
     WorldSeen,
 )
-from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
 from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import STATUS_FILE, Publisher
-from portguard.errors import ConfigError, NftError, PortguardError
-from portguard.model.finding import Finding, Kind, Severity
+from portguard.errors import ConfigError, NftError, ObserveError, PortguardError
 from portguard.model.snapshot import Gap, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from portguard.alert.sink import Sink
+    from portguard.core.lifecycle import Alert
     from portguard.daemon.notify import Notifier
     from portguard.daemon.site import Site
     from portguard.daemon.watch import ConfigWatch
     from portguard.kernel.world import World
     from portguard.model.ruleset import RulesetChange
 
+WATCH = "configuration watch"
 _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
 _LEAST_BETWEEN_LOOKS = 0.02
@@ -98,9 +99,10 @@ class Daemon:
         self._rejected: tuple[str, ...] = ()
         self._ready = False
         self._stopping = False
+        self._watching(lambda watch: watch.follow(site.config.paths.catalogue))
         if watch is None:
             reason = "inotify is not available: the configuration is reloaded on SIGHUP only"
-            self._observer.set_standing_gap("watch", Gap(scope=Scope.EVENTS, reason=reason))
+            self._observer.set_standing_gap(WATCH, Gap(scope=Scope.EVENTS, reason=reason))
 
     # --- what alerts say about the host ------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class Daemon:
             self._drain()
         if now >= self._heartbeat_at and self._ready:
             self._heartbeat_at = now + self._config.intervals.heartbeat
-            self._heartbeat()
+            self._send(news.heartbeat(self._state, self._clock.now()))
         self._notifier.cycle_done(now)
 
     def _timeout(self) -> float:
@@ -222,8 +224,21 @@ class Daemon:
             self._look_soon(0.05)
 
     def _on_watch(self) -> None:
-        if self._watch is not None and self._watch.drain():
+        if self._watching(lambda watch: watch.drain()):
             self._reload_at = self._clock.monotonic() + _CONFIG_SETTLE
+
+    def _watching(self, ask: Callable[[ConfigWatch], bool | None]) -> bool:
+        """Ask the watch something; when it cannot watch any longer, that is a gap."""
+        if self._watch is None:
+            return False
+        try:
+            answer = ask(self._watch)
+        except ObserveError as error:
+            self._observer.set_standing_gap(WATCH, Gap(scope=Scope.EVENTS, reason=str(error)))
+            self._look_soon(0.0)
+            return False
+        self._observer.set_standing_gap(WATCH, None)
+        return bool(answer)
 
     def _look_soon(self, after: float) -> None:
         at = self._clock.monotonic() + after
@@ -259,8 +274,7 @@ class Daemon:
             case Run():
                 self._commit(command)
             case Tell(alerts=alerts):
-                for alert in alerts:
-                    self._sink.send(alert, self)
+                self._send(alerts)
             case Look(after=after):
                 self._look_soon(after)
             case Publish():
@@ -298,44 +312,23 @@ class Daemon:
         try:
             site = self._load()
         except ConfigError as error:
-            self._rejected = tuple(str(fault) for fault in error.faults)
-            self._tell_config_rejected(self._rejected)
+            self._reject(tuple(str(fault) for fault in error.faults))
         except PortguardError as error:
-            self._rejected = (str(error),)
-            self._tell_config_rejected(self._rejected)
+            self._reject((str(error),))
         else:
             self._rejected = ()
-            before, self._config = self._config, site.config
-            if site.config.digest != before.digest or self._state.policy != site.policy:
-                self._tell(Kind.CONFIG_CHANGED, Severity.NOTICE, "the configuration changed and is in force")
-            if site.config.mode is not before.mode:
-                modes = f"{before.mode.value} to {site.config.mode.value}"
-                self._tell(Kind.MODE_CHANGED, Severity.NOTICE, f"the mode changed from {modes}")
+            self._config = site.config
+            self._watching(lambda watch: watch.follow(site.config.paths.catalogue))
+            self._send(news.changed(self._state.policy, site.policy, self._clock.now()))
             self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))
         summary = self._state.judgement.summary if self._state.judgement is not None else ""
         self._notifier.ready("configuration rejected, the old one stays" if self._rejected else summary)
         self._look_soon(0.0)
 
-    def _tell_config_rejected(self, faults: tuple[str, ...]) -> None:
-        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-        self._tell(
-            Kind.CONFIG_REJECTED,
-            Severity.ERROR,
-            f"the changed configuration is rejected, the old one stays: {shown}",
-        )
+    def _reject(self, faults: tuple[str, ...]) -> None:
+        self._rejected = faults
+        self._send([news.rejected(faults, self._clock.now())])
 
-    def _heartbeat(self) -> None:
-        judgement, policy = self._state.judgement, self._state.policy
-        if judgement is None or policy is None:
-            return
-        self._tell(
-            Kind.HEARTBEAT,
-            Severity.INFO,
-            f"{judgement.verdict.value}: {judgement.summary}; {len(self._state.book.firing())} findings, "
-            f"{len(self._state.records)} recent heals, configuration {policy.config_digest[:12]}, "
-            f"catalogue {policy.catalogue_digest[:12]}",
-        )
-
-    def _tell(self, kind: Kind, severity: Severity, message: str) -> None:
-        finding = Finding(kind=kind, severity=severity, message=message)
-        self._sink.send(Alert(finding=finding, state=AlertState.FIRING, since=self._clock.now()), self)
+    def _send(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self._sink.send(alert, self)

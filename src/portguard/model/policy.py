@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from portguard.model.net import EVERYTHING, AddressSet, PortRange, Transport
 
@@ -74,9 +74,13 @@ class Service:
     """Unit that must hold the listener, where the configuration says so (``[[extra]]``)."""
 
     @property
-    def key(self) -> tuple[str, Transport, PortRange | None, Direction, str]:
+    def key(self) -> ServiceKey:
         """What it is about, without the addresses."""
         return (self.flow, self.transport, self.ports, self.direction, self.zone)
+
+
+ServiceKey: TypeAlias = tuple[str, Transport, PortRange | None, Direction, str]
+"""Flow, transport, ports, direction and zone of a service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
