@@ -97,6 +97,34 @@ KINDS = {
 }
 """Names of 001 that go on with a vendor, a model or a system."""
 
+PATHS: dict[str, set[str]] = {
+    "Management Service": {"safeq6/management-service"},
+    "Management Service / Payment System": {"safeq6/management-service", "safeq6/payment-system"},
+    "Management installer": {"safeq6/management-service"},
+    "SpoolerController": {"safeq6/spooler-controller", "safeq6/infinispan"},
+    "TerminalServer": {"safeq6/terminal-server"},
+    "Terminal Server": {"safeq6/terminal-server"},
+    "Mobile Integration Gateway": {"safeq6/mobile-integration-gateway"},
+    "etcd": {"safeq6/etcd", "safeq6/management-etcd"},
+    "LDAP": {"directory-servers"},
+    "YSoft SafeQ Payment Machine": {"payment-machines"},
+    "YSoft Payment System": {"safeq6/payment-system"},
+    "YSoft": {"safeq6/payment-system"},  # 002:126, cut by a page break
+    "MSSQL DB": {"safeq6/database-mssql"},
+    "subnet": {"local-network"},
+    "client": {"mobile-devices", "workstations"},
+    "FlexiSpooler": {"safeq6/flexispooler-workstation", "safeq6/flexispooler-server"},
+    "Desktop interface": {"safeq6/desktop-interface"},
+    "Windows Spooler": {"safeq6/flexispooler-workstation"},  # the same host: no zone names it
+    "MFD": {"printers"},
+    "Azure AD": {"cloud-services"},
+    "Administrator": {"admins"},
+    "Terminal Pro 4": {"appliances"},
+}
+"""Names in the path cells of 002, ``client > server``; any of the sides."""
+
+DEVICES = {"printers", "terminals", "appliances", "mobile-devices"}
+
 EITHER_MEANING = {
     "User": {"workstations", "admins"},
     "Database server (PGSQL)": SIDES["Database server (PGSQL)"],
@@ -278,3 +306,32 @@ def test_the_need_of_every_row_of_002_is_that_of_its_flows(
             assert REQUIRED in needs, f"002:{line}"
         else:
             assert needs - {OPTIONAL, NEED_UNKNOWN}, f"002:{line}"
+
+
+def test_the_path_cell_of_every_row_of_002_names_the_sides_of_its_flows(
+    documents: Documents, of_line: dict[str, list[Flow]]
+) -> None:
+    paths = [(line, row[3]) for line, row in cells(documents) if " > " in row[3]]
+    assert len(paths) == 35
+    for line, path in paths:
+        client, server = re.sub(r" proprietary.*|^\(localhost only\) ", "", path).split(" > ")
+        for flow in of_line[f"002:{line}"]:
+            assert PATHS[client] & set(flow.clients), f"{flow.id}: 002:{line}"
+            assert flow.server in PATHS[server], f"{flow.id}: 002:{line}"
+
+
+def test_the_section_of_every_row_of_002_gives_the_direction_of_its_flows(
+    documents: Documents, of_line: dict[str, list[Flow]]
+) -> None:
+    """Workstations to servers from line 9, servers to printers from 30, printers to servers from 64 to 87."""
+    for line, _ in cells(documents):
+        for flow in of_line[f"002:{line}"]:
+            ours = flow.server.startswith("safeq6/")
+            if line < 30:
+                assert ours, f"{flow.id}: 002:{line}"
+            elif line < 64:
+                assert flow.server in DEVICES, f"{flow.id}: 002:{line}"
+                assert all(client.startswith("safeq6/") for client in flow.clients), f"{flow.id}: 002:{line}"
+            elif line < 85 or line == 86:  # 002:85 is out of its place: it joins two servers
+                assert ours, f"{flow.id}: 002:{line}"
+                assert DEVICES & set(flow.clients), f"{flow.id}: 002:{line}"
