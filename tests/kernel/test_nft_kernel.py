@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portguard.errors import NftError, ObserveError
-from portguard.kernel import nft_command
+from portguard.kernel import nft, nft_command
 from portguard.kernel.generation import ask_generation, open_generation
 from portguard.kernel.libnftables import Libnftables
 from portguard.kernel.nft import Nft
@@ -208,6 +208,7 @@ def test_an_nft_that_hangs_is_given_up(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(nft_command, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(nft, "_TIMEOUT", 0.2)
 
     assert "in time" in firewall.read().unreadable[TableKey("ip", "theirs")]
 
