@@ -95,7 +95,7 @@ def outbound(catalogue: Catalogue, components: Collection[str]) -> tuple[Flow, .
 
 def in_use(flows: Iterable[Flow], features: Collection[str]) -> tuple[Flow, ...]:
     """Flows that remain on a site that uses these features and no other."""
-    return tuple(flow for flow in flows if flow.feature is None or flow.feature in features)
+    return tuple(flow for flow in flows if flow.in_use(features))
 
 
 def far_sides(catalogue: Catalogue, flows: Iterable[Flow], components: Collection[str]) -> tuple[str, ...]:

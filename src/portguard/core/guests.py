@@ -198,7 +198,8 @@ def _opening(service: Service, branch: Branch, ruleset: Ruleset) -> Iterator[tup
         return
     table, chain, before = branch.by.table, branch.by.chain, branch.by.handle
     there = {canonical.rule_body(rule) for rule in ruleset.tables[table].rules_of(chain)}
-    for rule in guest_rules(service, chain, table.family):
+    versions = [version for version in (4, 6) if branch.sources.version(version)]
+    for rule in guest_rules(service, chain, table.family, versions):
         body = canonical.rule_body(rule)
         if body in there:
             # It stands there already and does not help: something before it decides. Never insert it again and again.

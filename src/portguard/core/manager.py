@@ -47,7 +47,7 @@ def writable(table: Table) -> bool:
         table.key.family in ("ip", "ip6", "inet")
         and "owner" not in table.flags
         and not any("docker" in name.lower() for name in (table.key.name, *table.chains))
-        and manager_of(table) is Manager.NFTABLES
+        and manager_of(table) in (None, Manager.NFTABLES)
         and not any(_has(rule.expr, "xt") for rules in table.rules.values() for rule in rules)
     )
 

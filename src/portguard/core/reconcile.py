@@ -170,6 +170,11 @@ def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, t
     policy, snapshot, now = state.policy, event.snapshot, event.at.monotonic
     assert policy is not None
     assert snapshot.ruleset is not None
+    shape = guests.shape(snapshot.ruleset)
+    if event.quiet >= policy.limits.settle:
+        state = replace(state, calm=shape)
+    elif shape != state.calm:
+        return state, (Look(after=policy.limits.settle - event.quiet),)
     plan = guests.plan(
         policy,
         snapshot.ruleset,
@@ -180,17 +185,11 @@ def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, t
             key for key, row in state.limiter.rules.items() if row.retry_at is not None and now < row.retry_at
         ),
     )
-    shape = guests.shape(snapshot.ruleset)
-    calm = event.quiet >= policy.limits.settle
-    if calm:
-        state = replace(state, calm=shape)
     if not plan.heals:
         return state, ()
     # What is about to be healed again did not fail: somebody shut it anew.
     again = {row.flow for row in plan.heals if not row.removes}
     state = replace(state, tried=frozenset(key for key in state.tried if key[0] not in again))
-    if not calm and shape != state.calm:
-        return state, (Look(after=policy.limits.settle - event.quiet),)
     actor = event.change.actor if event.change is not None else None
     limiter, admission = state.limiter.admit({row.key for row in plan.heals}, actor, policy.limits, now)
     state = replace(state, limiter=limiter)

@@ -11,7 +11,7 @@ from portguard.model.policy import opened_to
 from portguard.model.ruleset import Chain, Json, Rule, Set, Table, TableKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from portguard.model.net import Intervals, PortRange
     from portguard.model.policy import Policy, Service
@@ -85,8 +85,10 @@ def _from_sets(service: Service, sets: dict[str, Set]) -> Iterator[tuple[Json, .
         yield (_match(_field(_PROTOCOL[version], "saddr"), f"@{name}"), ports)
 
 
-def guest_rules(service: Service, chain: str, family: str) -> tuple[Rule, ...]:
-    """Render the marked rules of a service for a chain of somebody else's table.
+def guest_rules(
+    service: Service, chain: str, family: str, versions: Collection[int] = (4, 6)
+) -> tuple[Rule, ...]:
+    """Render the marked rules of a service for a chain of somebody else's table, for some IP versions.
 
     The networks are written into the rule: a set would be one more object in a table that is not ours.
     """
@@ -94,11 +96,12 @@ def guest_rules(service: Service, chain: str, family: str) -> tuple[Rule, ...]:
     peers = opened_to(service)
     if ports is None or not peers:
         return ()
-    versions = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}[family]
     if peers == EVERYTHING:
         return (Rule(chain=chain, expr=_verdict((ports,)), comment=f"{MARK}{service.flow}"),)
     rules = []
-    for version in versions:
+    for version in {"ip": (4,), "ip6": (6,), "inet": (4, 6)}[family]:
+        if version not in versions:
+            continue
         members = list(elements(peers.version(version), version))
         if members:
             sources = members[0] if len(members) == 1 else {"set": members}

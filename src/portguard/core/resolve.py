@@ -120,7 +120,7 @@ class _Resolver:
 
     def in_use(self, flow: Flow) -> bool:
         """Say whether the flow concerns this host: not an unused feature, and one end stands here."""
-        if flow.feature is not None and flow.feature not in self.features:
+        if not flow.in_use(self.features):
             return False
         return flow.server in self.components or any(client in self.components for client in flow.clients)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from portguard.model.net import IPNetwork, PortRange, Transport
 
@@ -121,6 +121,11 @@ class Flow:
     """What a reader should know: a contradiction between documents, an odd cell."""
     disputes: tuple[str, ...] = ()
     """Ids of flows whose documents state otherwise about the same thing."""
+
+    def in_use(self, features: Collection[str]) -> bool:
+        """Say whether a site with these features has the flow; ``embedded-terminal:ricoh`` implies ``embedded-terminal``."""
+        feature = self.feature
+        return feature is None or any(name == feature or name.startswith(f"{feature}:") for name in features)
 
     @property
     def feature(self) -> str | None:

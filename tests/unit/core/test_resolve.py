@@ -135,3 +135,10 @@ def test_every_role_resolves() -> None:
     for role in catalogue.role_by_id:
         policy = resolve(sites.config(roles=(role,)), catalogue)
         assert policy.services, role
+
+
+def test_a_vendors_terminal_brings_what_every_terminal_needs() -> None:
+    plain = sites.policy(roles=("safeq6/site-server",), features=("embedded-terminal",))
+    ricoh = sites.policy(roles=("safeq6/site-server",), features=("embedded-terminal:ricoh",))
+
+    assert {row.flow for row in plain.services} < {row.flow for row in ricoh.services}
