@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from namespaces import MAIN, Netns, fresh_namespace, namespace
+from vendor_documents import documents, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contract_sides import Side
+
+__all__ = ["documents", "shipped"]  # fixtures of every tier, kept where they are described
 
 HOST_STATE = (
     ("nft", "--stateless", "list", "ruleset"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VARIABLE = "PORTGUARD_DOCUMENTS"
 """Environment variable with the folder of the documents, ``000_*.txt`` to ``004_*.txt``."""
 
-BESIDE = Path(__file__).parents[4] / "shared" / "seeds"
+BESIDE = Path(__file__).parents[2] / "shared" / "seeds"
 """Where they are when the project is checked out for development."""
 
 
