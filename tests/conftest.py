@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from namespaces import MAIN, Netns, fresh_namespace, namespace
+from namespaces import MAIN, Netns, fresh_namespace, host_state, namespace
 from vendor_documents import documents, shipped
 
 if TYPE_CHECKING:
@@ -18,15 +16,6 @@ if TYPE_CHECKING:
     from contract_sides import Side
 
 __all__ = ["documents", "shipped"]  # fixtures of every tier, kept where they are described
-
-HOST_STATE = (
-    ("nft", "--stateless", "list", "ruleset"),
-    ("ip", "-oneline", "address", "show"),
-    ("ip", "-4", "route", "show", "table", "all"),
-    ("ip", "-6", "route", "show", "table", "all"),
-)
-PASSES_BY_ITSELF = re.compile(r"(valid_lft|preferred_lft|expires) \S+")
-"""Lifetimes of leased addresses run down without anybody's doing."""
 
 
 @pytest.fixture
@@ -54,10 +43,10 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
 @pytest.fixture(scope="session")
 def host_untouched() -> Iterator[None]:
     """Prove that ruleset, addresses and routes of the host are after the tests what they were before."""
-    before = _host_state()
+    before = host_state()
     yield
     assert namespace() == MAIN, "the tests ended in another namespace than they began in"
-    assert _host_state() == before
+    assert host_state() == before
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +54,3 @@ def _watched(request: pytest.FixtureRequest) -> None:
     """Watch the host around everything that works on the real kernel."""
     if any(request.node.get_closest_marker(name) for name in ("kernel", "lab")):
         request.getfixturevalue("host_untouched")
-
-
-def _host_state() -> dict[str, str]:
-    """Ruleset, addresses and routes of the namespace pytest was started in."""
-    state = {}
-    for command in HOST_STATE:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-        if done.returncode != 0:
-            pytest.fail(f"cannot watch the host: {' '.join(command)}: {done.stderr.strip()}; needs root")
-        state[" ".join(command)] = PASSES_BY_ITSELF.sub(r"\1", done.stdout)
-    return state

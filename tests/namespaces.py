@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 CLONE_NEWNET = 0x40000000
 NAMESPACE = Path("/proc/thread-self/ns/net")
+
+HOST_STATE = (
+    ("nft", "--stateless", "list", "ruleset"),
+    ("ip", "-oneline", "address", "show"),
+    ("ip", "-4", "route", "show", "table", "all"),
+    ("ip", "-6", "route", "show", "table", "all"),
+)
+PASSES_BY_ITSELF = re.compile(r"(valid_lft|preferred_lft|expires) \S+")
+"""Lifetimes of leased addresses run down without anybody's doing."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,3 +74,14 @@ def _call(name: str, result: int) -> None:
     """Turn a failed system call into a failed test."""
     if result != 0:
         pytest.fail(f"{name}: {os.strerror(ctypes.get_errno())}; kernel tests need root")
+
+
+def host_state() -> dict[str, str]:
+    """Ruleset, addresses and routes of the namespace that this thread is in, without what passes by itself."""
+    state = {}
+    for command in HOST_STATE:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+        if done.returncode != 0:
+            pytest.fail(f"cannot watch the host: {' '.join(command)}: {done.stderr.strip()}; needs root")
+        state[" ".join(command)] = PASSES_BY_ITSELF.sub(r"\1", done.stdout)
+    return state
