@@ -10,6 +10,7 @@ from portguard.model.nft_text import statements_text
 
 if TYPE_CHECKING:
     from portguard.core.compare import Drift
+    from portguard.model.policy import Policy
     from portguard.model.ruleset import Rule, Table
 
 
@@ -33,6 +34,12 @@ def rule_keys(drift: Drift) -> frozenset[str]:
         return frozenset({frame_key()})
     rules = (*drift.missing, *drift.unexpected)
     return frozenset([*map(rule_key, rules), *(f"{OWN_TABLE} @{name}" for name in drift.elements)])
+
+
+def concerned(drift: Drift, policy: Policy) -> tuple[str, ...]:
+    """Flows whose rules are missing: their paths have to be open once it is healed."""
+    names = {_name(rule) for rule in drift.missing}
+    return tuple(sorted({service.flow for service in policy.inbound if service.flow in names}))
 
 
 def mendable(drift: Drift, allowed: frozenset[str]) -> Drift:

@@ -154,6 +154,8 @@ class State:
     """The own table as it must be; None while nothing may be written."""
     own_known: bool = False
     """The table of our name is ours: seen with our marks, or made by us."""
+    renewed: bool = True
+    """The own table as it must be is another one than before, and the kernel has not been given it yet."""
     usurped: bool = False
     """A table of our name was made by somebody else."""
     limiter: Limiter = Limiter()

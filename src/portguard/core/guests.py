@@ -15,6 +15,7 @@ from portguard.core.manager import manager_of, writable
 from portguard.core.reach import Reach
 from portguard.core.render import ALLOW_SETS, MARK, OWN_TABLE, allow_elements, guest_rules
 from portguard.model.apply import apply
+from portguard.model.net import Transport
 from portguard.model.path import Branch, Outcome
 from portguard.model.policy import Direction, opened_to
 from portguard.model.transaction import ElementOp, Operation, RuleOp, Transaction, Verb
@@ -106,7 +107,8 @@ def shape(ruleset: Ruleset) -> Shape:
 
 def _services(policy: Policy) -> Iterator[Service]:
     for service in policy.services:
-        if service.direction is Direction.INBOUND and service.ports is not None and opened_to(service):
+        portless = service.ports is None and service.transport is not Transport.ICMP
+        if service.direction is Direction.INBOUND and not portless and opened_to(service):
             yield service
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portguard.core import compare, guests, heal, lifecycle, outcome
-from portguard.core.drift import describe, mendable, rule_keys
+from portguard.core.drift import concerned, describe, mendable, rule_keys
 from portguard.core.exchange import (
     Command,
     Event,
@@ -54,9 +54,11 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
         case HealDone(heal=done, at=at):
             limits = _limits(state)
             took_ms = (at.monotonic - done.began) * 1000.0
+            own = any(operation.table == OWN_TABLE for operation in done.transaction.operations)
             state = replace(
                 state,
-                own_known=state.own_known or any(op.table == OWN_TABLE for op in done.transaction.operations),
+                own_known=state.own_known or own,
+                renewed=state.renewed and not own,
                 limiter=state.limiter.healed(done.keys, done.actor, limits.limits, at.monotonic)
                 if done.counts
                 else state.limiter,
@@ -82,7 +84,8 @@ def _limits(state: State) -> Policy:
 
 def _policy_loaded(state: State, policy: Policy) -> tuple[State, tuple[Command, ...]]:
     desired = own_table(policy) if policy.mode.writes else None
-    return replace(state, policy=policy, desired=desired), (Look(),)
+    renewed = state.renewed or desired != state.desired
+    return replace(state, policy=policy, desired=desired, renewed=renewed), (Look(),)
 
 
 def _own_table(state: State, event: OwnTableSeen) -> tuple[State, tuple[Command, ...]]:
@@ -104,29 +107,30 @@ def _mend(
     state = replace(state, usurped=False, own_known=state.own_known or table is not None)
     drift = compare.compare(desired, table)
     if not drift:
-        return state, ()
-    first = not state.own_known and table is None
-    limiter, admission = state.limiter.admit(
-        rule_keys(drift), None if first else actor, policy.limits, at.monotonic
-    )
+        return replace(state, renewed=False), ()
+    # What the configuration asks for anew is no drift, and nobody's doing.
+    fresh = state.renewed
+    actor = None if fresh else actor
+    limiter, admission = state.limiter.admit(rule_keys(drift), actor, policy.limits, at.monotonic)
     state = replace(state, limiter=limiter)
     if admission.wait:
         return state, (Look(after=admission.wait),)
     drift = mendable(drift, admission.allowed)
     if not drift:
         return state, ()
-    kind = Kind.RULE_ALTERED if drift.altered else Kind.RULE_REMOVED
     what, evidence = describe(drift, desired)
+    if fresh:
+        what = f"table {OWN_TABLE} was {'made' if table is None else 'brought to the configuration'}"
     order = Heal(
         transaction=heal.mend(desired, drift),
         keys=rule_keys(drift),
-        flows=tuple(sorted({service.flow for service in policy.inbound})) if drift.lost else (),
-        what=f"table {OWN_TABLE} was made" if first else what,
-        kind=None if first else kind,
-        actor=None if first else actor,
-        began=began,
+        flows=concerned(drift, policy),
+        what=what,
+        kind=None if fresh else Kind.RULE_ALTERED if drift.altered else Kind.RULE_REMOVED,
+        actor=actor,
+        began=at.monotonic if fresh else began,
         evidence=evidence,
-        counts=not first,
+        counts=not fresh,
     )
     commands: list[Command] = [Run(heal=order)]
     if order.kind is not None:
@@ -147,9 +151,15 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
         commands += mending
 
     judgement = judge(policy, event.snapshot, event.sensitive)
-    state, healed = outcome.verify(state, judgement, at)
+    state, calm = _at_rest(state, event)
+    healed: tuple[Alert, ...] = ()
+    if calm:
+        # While somebody is still writing, what is shut may be their doing and not a heal that failed.
+        state, healed = outcome.verify(state, judgement, at)
     state = replace(state, judgement=judgement, limiter=state.limiter.rested(policy.limits, at.monotonic))
-    if policy.mode.writes and ruleset is not None and not state.usurped:
+    if not calm:
+        commands.append(Look(after=policy.limits.settle - event.quiet))
+    elif policy.mode.writes and ruleset is not None and not state.usurped:
         state, opening = _open_guests(state, event, began)
         commands += opening
     findings = (*judgement.findings, *outcome.own_findings(state, judgement))
@@ -165,16 +175,22 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
     return state, tuple(commands)
 
 
+def _at_rest(state: State, event: WorldSeen) -> tuple[State, bool]:
+    """Say whether other people's tables are at rest: unchanged, or untouched for the settle time."""
+    ruleset = event.snapshot.ruleset
+    if ruleset is None or state.policy is None:
+        return state, True
+    shape = guests.shape(ruleset)
+    if event.quiet < state.policy.limits.settle and shape != state.calm:
+        return state, False
+    return replace(state, calm=shape), True
+
+
 def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, tuple[Command, ...]]:
-    """Open what foreign chains shut by default, once their writer has come to rest."""
+    """Open what foreign chains shut by default."""
     policy, snapshot, now = state.policy, event.snapshot, event.at.monotonic
     assert policy is not None
     assert snapshot.ruleset is not None
-    shape = guests.shape(snapshot.ruleset)
-    if event.quiet >= policy.limits.settle:
-        state = replace(state, calm=shape)
-    elif shape != state.calm:
-        return state, (Look(after=policy.limits.settle - event.quiet),)
     plan = guests.plan(
         policy,
         snapshot.ruleset,

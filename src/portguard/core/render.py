@@ -40,7 +40,7 @@ def own_table(policy: Policy) -> Table:
     rules = list(_always())
     sets: dict[str, Set] = {}
     for service in policy.inbound:
-        rules += (_rule(match, service) for match in _from_sets(service, sets))
+        rules += (_marked(service, OWN_CHAIN, match) for match in _from_sets(service, sets))
     chain = Chain(name=OWN_CHAIN, type="filter", hook="input", priority=OWN_PRIORITY, policy="accept")
     return Table(key=OWN_TABLE, chains={OWN_CHAIN: chain}, rules={OWN_CHAIN: _distinct(rules)}, sets=sets)
 
@@ -92,22 +92,24 @@ def guest_rules(
 
     The networks are written into the rule: a set would be one more object in a table that is not ours.
     """
-    ports = port_match(service.transport, service.ports)
     peers = opened_to(service)
-    if ports is None or not peers:
-        return ()
-    if peers == EVERYTHING:
-        return (Rule(chain=chain, expr=_verdict((ports,)), comment=f"{MARK}{service.flow}"),)
+    ports = port_match(service.transport, service.ports)
+    if peers == EVERYTHING and ports is not None:
+        return (_marked(service, chain, (ports,)),)  # one rule for both versions
     rules = []
     for version in {"ip": (4,), "ip6": (6,), "inet": (4, 6)}[family]:
-        if version not in versions:
-            continue
+        what = _echo_request(version) if service.transport is Transport.ICMP else ports
         members = list(elements(peers.version(version), version))
-        if members:
-            sources = members[0] if len(members) == 1 else {"set": members}
-            match = (_match(_field(_PROTOCOL[version], "saddr"), sources), ports)
-            rules.append(Rule(chain=chain, expr=_verdict(match), comment=f"{MARK}{service.flow}"))
+        if what is None or not members or version not in versions:
+            continue
+        sources = members[0] if len(members) == 1 else {"set": members}
+        from_peers = () if peers == EVERYTHING else (_match(_field(_PROTOCOL[version], "saddr"), sources),)
+        rules.append(_marked(service, chain, (*from_peers, what)))
     return tuple(rules)
+
+
+def _marked(service: Service, chain: str, match: tuple[Json, ...]) -> Rule:
+    return Rule(chain=chain, expr=_verdict(match), comment=f"{MARK}{service.flow}")
 
 
 def allow_elements(services: Iterable[Service], version: int) -> tuple[Json, ...]:
@@ -129,6 +131,11 @@ def port_match(transport: Transport, ports: PortRange | None) -> Json | None:
     return _match(_field(transport.value, "dport"), _ports(ports))
 
 
+def _echo_request(version: int) -> Json:
+    """Match of a ping, which has no port."""
+    return _match(_field("icmp" if version == 4 else "icmpv6", "type"), "echo-request")
+
+
 def elements(intervals: Intervals, version: int) -> Iterator[Json]:
     """Spell address intervals as the kernel lists them: an address, a prefix where it is one, else a range."""
     address = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
@@ -141,10 +148,6 @@ def elements(intervals: Intervals, version: int) -> Iterator[Json]:
             yield {"prefix": {"addr": str(address(low)), "len": bits - (size.bit_length() - 1)}}
         else:
             yield {"range": [str(address(low)), str(address(high))]}
-
-
-def _rule(match: tuple[Json, ...], service: Service) -> Rule:
-    return Rule(chain=OWN_CHAIN, expr=_verdict(match), comment=f"{MARK}{service.flow}")
 
 
 def _verdict(match: tuple[Json, ...]) -> tuple[Json, ...]:

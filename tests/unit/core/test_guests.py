@@ -186,7 +186,11 @@ def test_the_administrators_own_set_is_filled_instead_of_inserting_rules() -> No
     assert result.after is not None
     assert AddressSet.of("10.1.0.0/16") == opened(result.after, 8001)
     ipv4_rules = [
-        row for row in result.heals if isinstance(row.operation, RuleOp) and "ip6" not in str(row.operation)
+        row
+        for row in result.heals
+        if isinstance(row.operation, RuleOp)
+        and row.operation.table.family == "inet"
+        and " ip saddr" in str(row.operation)
     ]
     assert not ipv4_rules
     assert not plan(result.after).heals

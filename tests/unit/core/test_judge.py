@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
+from typing import Any
 
 import sites
 
@@ -11,7 +12,7 @@ from portguard.core.judge import judge
 from portguard.core.render import OWN_TABLE
 from portguard.model.finding import Finding, Kind, Severity, Verdict
 from portguard.model.judgement import Judgement, ListenerState, PathState
-from portguard.model.listener import Owner
+from portguard.model.listener import Listener, Owner
 from portguard.model.net import AddressSet, PortRange, Transport
 from portguard.model.policy import Manager, Policy
 from portguard.model.ruleset import Chain, Rule, Ruleset, Table, TableKey
@@ -42,14 +43,14 @@ ALLOWING = sites.input_table(
 
 
 def look(
-    ruleset: Ruleset | None = None, *extra: sites.Listener, policy: Policy = POLICY, **changes: object
+    ruleset: Ruleset | None = None, *extra: Listener, policy: Policy = POLICY, **changes: Any
 ) -> Judgement:
     """Judge a host on which everything documented listens."""
     listeners = (*sites.documented(policy), *extra)
     snapshot = sites.snapshot(sites.ruleset() if ruleset is None else ruleset, listeners)
     return judge(
         policy, replace(snapshot, **changes), {row.cookie: "redis" for row in extra if row.port == 6390}
-    )  # type: ignore[arg-type]
+    )
 
 
 def of(judgement: Judgement, kind: Kind) -> list[Finding]:
