@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portguard.errors import ObserveError
-from portguard.kernel import diag
+from portguard.kernel import diag, owners
 from portguard.kernel.cgroups import cgroup2_mount
 from portguard.kernel.sockets import SocketTable
 from portguard.model.net import Transport
@@ -40,7 +40,9 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def table(netns: Netns) -> Iterator[SocketTable]:  # noqa: ARG001 - the namespace it is opened in
+def table(netns: Netns, monkeypatch: pytest.MonkeyPatch) -> Iterator[SocketTable]:  # noqa: ARG001 - opened in it
+    # On a busy machine a walk over all processes may take so long that the next one is put off.
+    monkeypatch.setattr(owners, "_CHEAP", 10.0)
     with closing(SocketTable()) as opened:
         yield opened
 
@@ -103,6 +105,14 @@ def test_the_unit_of_a_listener_is_that_of_its_cgroup(table: SocketTable, cgroup
         assert listener.cgroup == cgroup.stat().st_ino
 
 
+def test_a_socket_older_than_its_unit_has_the_unit_of_its_process(table: SocketTable, cgroup: Path) -> None:
+    """The kernel keeps the cgroup in which the socket was made."""
+    with program(8001) as running:
+        (cgroup / "cgroup.procs").write_text(str(running.pid))
+
+        assert only(table).owner.unit == cgroup.name
+
+
 def test_a_listener_of_a_unit_started_later_is_found_too(
     table: SocketTable, cgroup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +156,31 @@ def test_a_socket_that_outlives_its_process_gets_a_new_owner(table: SocketTable)
             stack.enter_context(_borrowed(first.pid))
 
         assert only(table).owner.pid == os.getpid()
+
+
+def test_a_long_walk_over_all_processes_is_not_done_at_every_pass(
+    table: SocketTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket whose process is not found at once has to wait; it is found in the end."""
+    monkeypatch.setattr(owners, "_CHEAP", 0.0)
+    now = 100.0
+
+    def passing() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    monkeypatch.setattr(table._owners, "_monotonic", passing)
+    monkeypatch.setattr(table._owners._cgroups, "processes", lambda _cgroup: ())
+    with program(8001) as first:
+        assert only(table).owner.pid == first.pid
+        with program(8002) as second:
+            pids: list[int | None] = []
+            while not pids or pids[-1] is None:
+                (waiting,) = [listener for listener in table.listeners() if listener.port == 8002]
+                pids.append(waiting.owner.pid)
+
+    assert pids == [*[None] * 18, second.pid]
 
 
 def _borrowed(pid: int) -> socket.socket:

@@ -28,9 +28,10 @@ class SocketTable:
     def __init__(self) -> None:
         """Open the socket. Raises ObserveError."""
         self._diag = Diag()
-        self._owners = Owners(Cgroups(_mount(), monotonic))
+        self._owners = Owners(Cgroups(_mount(), monotonic), monotonic)
         self._known: dict[Record, Listener] = {}
-        self._unseen: frozenset[Record] = frozenset()
+        self._hidden: frozenset[int] = frozenset()
+        self._later: frozenset[int] = frozenset()
 
     def close(self) -> None:
         """Close the socket."""
@@ -39,20 +40,29 @@ class SocketTable:
     def listeners(self) -> tuple[Listener, ...]:
         """All listeners, sorted by transport, address and port. Raises ObserveError."""
         records = self._diag.listening()
-        known = self._known
-        new = [record for record in records if record not in known or not _alive(known[record].owner)]
+        new = [record for record in records if self._is_new(record)]
         if new:
-            owners, denied = self._owners.find(new)
-            fresh = {record: _listener(record, owners.get(record.cookie, Owner())) for record in new}
-            known = known | fresh
-            unseen = {record for record in new if denied and fresh[record].owner.pid is None and record.inode}
-            self._unseen = (self._unseen - set(new)) | unseen
-        self._known = {record: known[record] for record in records}
+            self._look_up(new)
+        # A closed socket is forgotten; its cookie never comes back.
+        self._known = {record: self._known[record] for record in records}
         return tuple(sorted(self._known.values(), key=_order))
+
+    def _is_new(self, record: Record) -> bool:
+        """Whether the owner of a socket has to be looked up (again)."""
+        known = self._known.get(record)
+        return known is None or record.cookie in self._later or not _alive(known.owner)
+
+    def _look_up(self, new: list[Record]) -> None:
+        """Make listeners of sockets whose owner is not known."""
+        found = self._owners.find(new)
+        for record in new:
+            self._known[record] = _listener(record, found.owners.get(record.cookie, Owner()))
+        self._hidden = (self._hidden - {record.cookie for record in new}) | found.hidden
+        self._later = found.later
 
     def owner_gaps(self) -> tuple[Gap, ...]:
         """Say for how many listeners the process could not be told for lack of rights."""
-        count = len(self._unseen & self._known.keys())
+        count = sum(record.cookie in self._hidden for record in self._known)
         if not count:
             return ()
         return (
