@@ -278,6 +278,45 @@ def test_a_read_belongs_to_one_generation_while_somebody_keeps_writing(netns: Ne
     assert all(len(numbers) <= 1 for numbers in seen)
 
 
+def test_a_read_that_somebody_wrote_into_is_made_again(
+    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netns.nft("add table ip a", "add table ip b")
+    listing, times = nft.list_ruleset, 0
+
+    def interrupted() -> tuple[object, bool]:
+        nonlocal times
+        times += 1
+        document = listing()
+        if times < 3:
+            netns.nft(f"add table ip during{times}")
+        return document
+
+    monkeypatch.setattr(nft, "list_ruleset", interrupted)
+
+    ruleset = firewall.read()
+
+    assert times == 3
+    assert [key.name for key in ruleset.tables] == ["a", "b", "during1", "during2"]
+    assert ruleset.generation == firewall.generation()
+
+
+def test_a_ruleset_that_never_rests_cannot_be_read(
+    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netns.nft("add table ip a")
+    listing = nft.list_ruleset
+
+    def interrupted() -> tuple[object, bool]:
+        netns.nft("delete table ip a", "add table ip a")
+        return listing()
+
+    monkeypatch.setattr(nft, "list_ruleset", interrupted)
+
+    with pytest.raises(ObserveError, match="changed 5 times"):
+        firewall.read()
+
+
 def test_tables_and_generation_are_asked_without_libnftables(netns: Netns) -> None:
     with closing(open_generation()) as sock:
         before = ask_generation(sock)

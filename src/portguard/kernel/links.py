@@ -22,12 +22,8 @@ _AF_INET = 2
 _IFF_UP = 0x1
 _LOCAL_TABLE = 255
 """RT_TABLE_LOCAL."""
-_RTM_F_CLONED = 0x200
-"""An entry of the route cache, made for one destination from a route that is listed anyway."""
 _NUD_NOARP = 0x40
 """Needs no neighbour discovery: multicast and loopback, which are nobody's address."""
-_NUD_UNRESOLVED = 0x1 | 0x20
-"""INCOMPLETE or FAILED: somebody asked for the address and nobody answered."""
 _TRIES = 5
 
 
@@ -99,7 +95,7 @@ def _routes(messages: Iterable[Any]) -> Iterator[Route]:
     """Take the routes apart: one for each next hop."""
     for message in messages:
         table = message.get_attr("RTA_TABLE") or message["table"]
-        if table == _LOCAL_TABLE or message["flags"] & _RTM_F_CLONED:
+        if table == _LOCAL_TABLE:
             continue
         everywhere = "0.0.0.0" if message["family"] == _AF_INET else "::"  # noqa: S104 - a destination
         network = ip_network(f"{message.get_attr('RTA_DST') or everywhere}/{message['dst_len']}")
@@ -127,11 +123,11 @@ def _neighbours(messages: Iterable[Any]) -> Iterator[Neighbour]:
         address = _address(message.get_attr("NDA_DST"))
         if address is None or message["state"] & _NUD_NOARP:
             continue
-        answered = not message["state"] & _NUD_UNRESOLVED
         yield Neighbour(
             address=address,
             interface=message["ifindex"],
-            mac=message.get_attr("NDA_LLADDR") if answered else None,
+            # The kernel gives none as long as nobody answered (INCOMPLETE) or no longer does (FAILED).
+            mac=message.get_attr("NDA_LLADDR"),
         )
 
 
