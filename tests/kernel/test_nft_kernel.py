@@ -282,7 +282,7 @@ def test_a_read_that_somebody_wrote_into_is_made_again(
     netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netns.nft("add table ip a", "add table ip b")
-    listing, times = nft.list_ruleset, 0
+    listing, times = nft_command.list_ruleset, 0
 
     def interrupted() -> tuple[object, bool]:
         nonlocal times
@@ -305,7 +305,7 @@ def test_a_ruleset_that_never_rests_cannot_be_read(
     netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netns.nft("add table ip a")
-    listing = nft.list_ruleset
+    listing = nft_command.list_ruleset
 
     def interrupted() -> tuple[object, bool]:
         netns.nft("delete table ip a", "add table ip a")
@@ -334,11 +334,13 @@ def test_without_the_right_to_ask_nothing_is_concluded(firewall: Nft) -> None:
     """An ordinary user: the ruleset is not empty, it cannot be read."""
     os.seteuid(65534)
     try:
-        with (
-            closing(open_generation()) as sock,
-            pytest.raises(ObserveError, match="generation: Operation not permitted"),
-        ):
-            ask_generation(sock)
+        with closing(open_generation()) as sock:
+            with pytest.raises(ObserveError, match="generation: Operation not permitted"):
+                ask_generation(sock)
+            with pytest.raises(ObserveError, match="cannot list the tables of the ruleset: Operation not"):
+                list_tables(sock)
+            with pytest.raises(ObserveError, match="cannot look for table inet portguard: Operation not"):
+                find_table(sock, OURS)
     finally:
         os.seteuid(0)
 
