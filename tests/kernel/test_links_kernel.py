@@ -7,12 +7,13 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import pytest
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2 import IPRoute
 
 from portguard.errors import ObserveError
-from portguard.kernel import links
+from portguard.kernel import netlink
 from portguard.kernel.legacy import legacy_tables
 from portguard.kernel.links import RouteReader
+from portguard.kernel.netlink import Message
 from portguard.model.snapshot import Neighbour, Route
 
 if TYPE_CHECKING:
@@ -124,38 +125,57 @@ def test_multicast_entries_are_nobodys_address(reader: RouteReader) -> None:
     assert [entry for entry in reader.read().neighbours if entry.address.is_multicast] == []
 
 
-class _Refusing:
-    """A rtnetlink socket that fails as the kernel may."""
+def test_addresses_and_routes_are_those_that_pyroute2_reads(reader: RouteReader) -> None:
+    """The library that others trust, as a witness."""
+    with IPRoute() as other:
+        listed = {
+            (message["index"], message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
+            for message in other.get_addr()
+        }
+        routed = {
+            (f"{message.get_attr('RTA_DST')}/{message['dst_len']}", message.get_attr("RTA_OIF"))
+            for message in other.get_routes()
+            if message.get_attr("RTA_TABLE") != 255
+        }
 
-    def __init__(self, error: Exception) -> None:
-        self._error = error
+    seen = reader.read()
 
-    def get_links(self) -> list[object]:
-        raise self._error
-
-    def close(self) -> None:
-        pass
+    assert listed == {(link.index, str(address)) for link in seen.interfaces for address, _ in link.addresses}
+    assert routed == {(str(route.network), route.interface) for route in seen.routes}
 
 
-@pytest.mark.parametrize("error", [OSError(12, "out of memory"), NetlinkError(1, "no"), KeyError("index")])
+@pytest.mark.parametrize(
+    "error", [OSError(12, "Cannot allocate memory"), PermissionError(1, "Operation not permitted")]
+)
 def test_a_failed_dump_is_an_error_not_an_empty_host(
-    reader: RouteReader, monkeypatch: pytest.MonkeyPatch, error: Exception
+    reader: RouteReader, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    real = reader._route
-    monkeypatch.setattr(reader, "_route", _Refusing(error))
+    def refuse(_kind: int, _fixed: object) -> None:
+        raise error
 
-    with pytest.raises(ObserveError):
-        reader.read()
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_dump", refuse)
+        with pytest.raises(ObserveError, match=str(error.strerror)):
+            reader.read()
 
-    monkeypatch.setattr(reader, "_route", real)
     assert reader.read().interfaces
+
+
+def test_what_rtnetlink_never_said_before_is_an_error(
+    reader: RouteReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Message(type=0, flags=0, sequence=0, port=0, payload=memoryview(b"\x02"))
+    monkeypatch.setattr(reader, "_dump", lambda _kind, _fixed: [short])
+
+    with pytest.raises(ObserveError, match="something unknown"):
+        reader.read()
 
 
 def test_a_dump_that_changes_each_time_is_given_up(
     reader: RouteReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel marks a dump during which objects came or went."""
-    monkeypatch.setattr(links, "NLM_F_DUMP_INTR", 0x2)
+    monkeypatch.setattr(netlink, "NLM_F_DUMP_INTR", 0x2)
 
     with pytest.raises(ObserveError, match="changed 5 times"):
         reader.read()

@@ -12,6 +12,7 @@ from portguard.kernel.generation import NFGENMSG, NFNL_SUBSYS_NFTABLES, NFTA_GEN
 from portguard.kernel.netlink import (
     DATAGRAM,
     NETLINK_NETFILTER,
+    NETLINK_ROUTE,
     Message,
     attributes,
     messages,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from portguard.kernel.world import Firewall
 
-_NETLINK_ROUTE = 0
 _NFNLGRP_NFTABLES = 7
 _NFT_MSG_NEWGEN = 15
 _NFTA_GEN_PROC_PID = 2
@@ -135,7 +135,7 @@ class RouteEvents:
     def __init__(self) -> None:
         """Join the kernel's groups. Raises ObserveError."""
         try:
-            self._socket = open_socket(_NETLINK_ROUTE, groups=_LINK_GROUPS, receive_buffer=_LINK_BUFFER)
+            self._socket = open_socket(NETLINK_ROUTE, groups=_LINK_GROUPS, receive_buffer=_LINK_BUFFER)
         except OSError as error:
             raise ObserveError(f"cannot hear of address changes: {error.strerror}") from error
         self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature

@@ -1,24 +1,58 @@
-"""Interfaces with their addresses, routes and neighbours, over rtnetlink."""
+"""Interfaces with their addresses, routes and neighbours, straight from the kernel (``man 7 rtnetlink``).
+
+Not by pyroute2: loading it takes 10 MB and 0.1 s of a daemon that needs these four dumps and nothing else, and
+0.9.7 does not look whether objects changed while they were dumped.
+"""
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
+import socket
+import struct
+import sys
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TYPE_CHECKING
 
 from portguard.errors import ObserveError
 from portguard.kernel.attribution import clean
-from portguard.kernel.netlink import NLM_F_DUMP_INTR
+from portguard.kernel.netlink import NETLINK_ROUTE, attributes, open_socket, request, string
 from portguard.model.snapshot import Interface, Links, Neighbour, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from portguard.model.net import IPAddress
+    from portguard.kernel.netlink import Message
+    from portguard.model.net import IPAddress, IPNetwork
 
-_AF_INET = 2
+_RTM_GETLINK = 18
+_RTM_GETADDR = 22
+_RTM_GETROUTE = 26
+_RTM_GETNEIGH = 30
+
+_LINK = struct.Struct("=BxHiII")
+"""family, hardware type, index, flags, change mask (struct ifinfomsg)"""
+_ADDRESS = struct.Struct("=BBBBI")
+"""family, prefix length, flags, scope, interface (struct ifaddrmsg)"""
+_ROUTE = struct.Struct("=BBBBBBBBI")
+"""family, length of destination and source, tos, table, protocol, scope, type, flags (struct rtmsg)"""
+_NEXT_HOP = struct.Struct("=HBBi")
+"""length, flags, hops, interface (struct rtnexthop)"""
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+"""family, interface, state, flags, type (struct ndmsg)"""
+
+_IFLA_IFNAME = 3
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
+_RTA_DST = 1
+_RTA_OIF = 4
+_RTA_GATEWAY = 5
+_RTA_PRIORITY = 6
+_RTA_PREFSRC = 7
+_RTA_MULTIPATH = 9
+_RTA_TABLE = 15
+_RTA_VIA = 18
+_NDA_DST = 1
+_NDA_LLADDR = 2
+
 _IFF_UP = 0x1
 _LOCAL_TABLE = 255
 """RT_TABLE_LOCAL."""
@@ -33,107 +67,135 @@ class RouteReader:
     def __init__(self) -> None:
         """Open the socket. Raises ObserveError."""
         try:
-            self._route = IPRoute()
-        except (OSError, NetlinkError) as error:
-            raise ObserveError(f"cannot open a rtnetlink socket: {error}") from error
+            self._socket = open_socket(NETLINK_ROUTE)
+        except OSError as error:
+            raise ObserveError(f"cannot open a rtnetlink socket: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the socket."""
-        self._route.close()
+        self._socket.close()
 
     def read(self) -> Links:
-        """Read all; some milliseconds on a host with few routes. Raises ObserveError."""
+        """Read all; 0.15 ms on a host with few routes, 5 microseconds more for each further one. Raises ObserveError."""
         for _ in range(_TRIES):
             try:
                 return self._read()
-            except NetlinkDumpInterrupted:
+            except InterruptedError:
                 continue
-            except (OSError, NetlinkError) as error:
-                raise ObserveError(f"cannot read addresses and routes: {error}") from error
-            except (KeyError, TypeError, ValueError) as error:
-                raise ObserveError(f"rtnetlink said something unknown: {error!r}") from error
+            except OSError as error:
+                raise ObserveError(f"cannot read addresses and routes: {error.strerror or error}") from error
+            except (struct.error, ValueError) as error:
+                raise ObserveError(f"rtnetlink said something unknown: {error}") from error
         raise ObserveError(f"addresses and routes changed {_TRIES} times while they were being read")
 
     def _read(self) -> Links:
         """Make the four dumps."""
-        links, addresses = _whole(self._route.get_links()), _whole(self._route.get_addr())
-        routes, neighbours = _whole(self._route.get_routes()), _whole(self._route.get_neighbours())
+        links, addresses = self._dump(_RTM_GETLINK, _LINK), self._dump(_RTM_GETADDR, _ADDRESS)
+        routes, neighbours = self._dump(_RTM_GETROUTE, _ROUTE), self._dump(_RTM_GETNEIGH, _NEIGHBOUR)
         return Links(
             interfaces=tuple(sorted(_interfaces(links, addresses), key=_by_index)),
             routes=tuple(sorted(_routes(routes), key=_by_destination)),
             neighbours=tuple(sorted(_neighbours(neighbours), key=_by_address)),
         )
 
-
-def _whole(dump: Iterable[Any]) -> list[Any]:
-    """Take a dump, unless objects changed meanwhile: 0.9.7 does not look, 0.7.7 does and raises this itself."""
-    messages = list(dump)
-    if any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages):
-        raise NetlinkDumpInterrupted
-    return messages
+    def _dump(self, kind: int, fixed: struct.Struct) -> list[Message]:
+        """Dump objects of a kind, of all families. Raises OSError."""
+        return list(request(self._socket, kind, bytes(fixed.size), dump=True))
 
 
-def _interfaces(links: Iterable[Any], addresses: Iterable[Any]) -> Iterator[Interface]:
+def _interfaces(links: Iterable[Message], addresses: Iterable[Message]) -> Iterator[Interface]:
     """Put addresses to their interfaces."""
     held: dict[int, list[tuple[IPAddress, int]]] = {}
     for message in addresses:
+        family, length, _, _, index = _ADDRESS.unpack_from(message.payload)
+        fields = dict(attributes(message.payload, _ADDRESS.size))
         # On a point-to-point link ADDRESS is the far end; IPv6 gives LOCAL only there.
-        own = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+        own = _address(family, fields.get(_IFA_LOCAL) or fields.get(_IFA_ADDRESS))
         if own is not None:
-            held.setdefault(message["index"], []).append((ip_address(own), message["prefixlen"]))
+            held.setdefault(index, []).append((own, length))
     for message in links:
-        index = message["index"]
+        _, _, index, flags, _ = _LINK.unpack_from(message.payload)
+        name = dict(attributes(message.payload, _LINK.size)).get(_IFLA_IFNAME)
         yield Interface(
             index=index,
-            name=clean(str(message.get_attr("IFLA_IFNAME"))),
-            up=bool(message["flags"] & _IFF_UP),
+            name="" if name is None else clean(string(name)),
+            up=bool(flags & _IFF_UP),
             addresses=tuple(sorted(held.get(index, ()), key=lambda pair: (pair[0].version, *pair))),
         )
 
 
-def _routes(messages: Iterable[Any]) -> Iterator[Route]:
+def _routes(messages: Iterable[Message]) -> Iterator[Route]:
     """Take the routes apart: one for each next hop."""
     for message in messages:
-        table = message.get_attr("RTA_TABLE") or message["table"]
-        if table == _LOCAL_TABLE:
+        family, length, _, _, table, *_ = _ROUTE.unpack_from(message.payload)
+        fields = dict(attributes(message.payload, _ROUTE.size))
+        table = _number(fields.get(_RTA_TABLE), table)
+        network = _network(family, fields.get(_RTA_DST), length)
+        if table == _LOCAL_TABLE or network is None:
             continue
-        everywhere = "0.0.0.0" if message["family"] == _AF_INET else "::"  # noqa: S104 - a destination
-        network = ip_network(f"{message.get_attr('RTA_DST') or everywhere}/{message['dst_len']}")
-        hops = message.get_attr("RTA_MULTIPATH")
-        for hop in [message] if hops is None else hops:
+        for interface, hop in _hops(fields):
             yield Route(
                 network=network,
-                interface=hop.get_attr("RTA_OIF") if hops is None else hop["oif"],
-                gateway=_gateway(hop),
-                source=_address(message.get_attr("RTA_PREFSRC")),
-                metric=message.get_attr("RTA_PRIORITY") or 0,
+                interface=interface,
+                gateway=_gateway(family, hop),
+                source=_address(family, fields.get(_RTA_PREFSRC)),
+                metric=_number(fields.get(_RTA_PRIORITY), 0),
                 table=table,
             )
 
 
-def _gateway(hop: Any) -> IPAddress | None:
+def _hops(fields: Mapping[int, memoryview]) -> Iterator[tuple[int | None, Mapping[int, memoryview]]]:
+    """Interface and attributes of each next hop; a route to nowhere has one without an interface."""
+    rest = fields.get(_RTA_MULTIPATH)
+    if rest is None:
+        yield _number(fields.get(_RTA_OIF), 0) or None, fields
+        return
+    while rest:
+        length, _, _, interface = _NEXT_HOP.unpack_from(rest)
+        yield interface, dict(attributes(rest[:length], _NEXT_HOP.size))
+        rest = rest[max(_NEXT_HOP.size, (length + 3) & ~3) :]
+
+
+def _gateway(family: int, hop: Mapping[int, memoryview]) -> IPAddress | None:
     """Next hop's address; VIA gives one of the other IP version."""
-    via = hop.get_attr("RTA_VIA")
-    return _address(hop.get_attr("RTA_GATEWAY") or (via and via["addr"]))
+    via = hop.get(_RTA_VIA)
+    if via is not None:
+        return _address(_number(via[:2], 0), via[2:])
+    return _address(family, hop.get(_RTA_GATEWAY))
 
 
-def _neighbours(messages: Iterable[Any]) -> Iterator[Neighbour]:
+def _neighbours(messages: Iterable[Message]) -> Iterator[Neighbour]:
     """Take the entries of the ARP and ND caches that stand for somebody."""
     for message in messages:
-        address = _address(message.get_attr("NDA_DST"))
-        if address is None or message["state"] & _NUD_NOARP:
+        family, interface, state, _, _ = _NEIGHBOUR.unpack_from(message.payload)
+        fields = dict(attributes(message.payload, _NEIGHBOUR.size))
+        address = _address(family, fields.get(_NDA_DST))
+        if address is None or state & _NUD_NOARP:
             continue
-        yield Neighbour(
-            address=address,
-            interface=message["ifindex"],
-            # The kernel gives none as long as nobody answered (INCOMPLETE) or no longer does (FAILED).
-            mac=message.get_attr("NDA_LLADDR"),
-        )
+        # The kernel gives no link address as long as nobody answered (INCOMPLETE) or no longer does (FAILED).
+        link = fields.get(_NDA_LLADDR)
+        yield Neighbour(address=address, interface=interface, mac=None if link is None else link.hex(":"))
 
 
-def _address(text: str | None) -> IPAddress | None:
-    """Read an address that may be missing."""
-    return None if text is None else ip_address(text)
+def _address(family: int, value: memoryview | None) -> IPAddress | None:
+    """Read an address that may be missing; None for what is not IP (MPLS, multicast routing)."""
+    if value is None or family not in {socket.AF_INET, socket.AF_INET6}:
+        return None
+    return IPv4Address(bytes(value)) if family == socket.AF_INET else IPv6Address(bytes(value))
+
+
+def _network(family: int, value: memoryview | None, length: int) -> IPNetwork | None:
+    """Read a destination; without an address it is everywhere. None for what is not IP."""
+    if family == socket.AF_INET:
+        return IPv4Network((bytes(value or bytes(4)), length))
+    if family == socket.AF_INET6:
+        return IPv6Network((bytes(value or bytes(16)), length))
+    return None
+
+
+def _number(value: memoryview | None, missing: int) -> int:
+    """Read a number in the host's byte order."""
+    return missing if value is None else int.from_bytes(value, sys.byteorder)
 
 
 def _by_index(interface: Interface) -> int:

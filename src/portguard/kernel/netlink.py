@@ -13,6 +13,7 @@ from portguard.errors import ObserveError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
 NETLINK_NETFILTER = 12
 
