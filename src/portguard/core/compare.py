@@ -43,10 +43,8 @@ class Drift:
 
     @property
     def altered(self) -> bool:
-        """Something is there that should not be, rather than only something gone."""
-        return bool(self.unexpected or any(row.unexpected for row in self.elements.values())) or (
-            self.broken is not None and not self.lost
-        )
+        """Something is other than it should be, rather than only rules or the table gone."""
+        return bool(self.unexpected or self.elements) or (self.broken is not None and not self.lost)
 
 
 def compare(desired: Table, seen: Table | None) -> Drift:

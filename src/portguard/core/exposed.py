@@ -111,10 +111,11 @@ def _client_socket(transport: Transport, port: int) -> bool:
 
 def reachable_from(policy: Policy, sources: AddressSet) -> tuple[str, ...]:
     """Name who is among these sources: zones of the configuration, and ``anyone else`` for the rest."""
-    names = []
+    names: list[str] = []
     rest = sources
-    for zone, networks in sorted(policy.zones.items()):
-        if sources & networks:
+    # Zones before single servers, and of several names for the same hosts only the first.
+    for zone, networks in sorted(policy.zones.items(), key=lambda row: ("/" in row[0], row[0])):
+        if rest & networks:
             names.append(zone)
             rest -= networks
     if rest:
@@ -133,9 +134,8 @@ def _service_exposed(
     socket = port.widest
     title = _TITLE.get(port.application or "", port.application or "")
     zones = sorted({service.zone for service in port.services if opened_to(service)})
-    documented = (
-        f"documented for {', '.join(zones)} only" if zones else "documented for nobody on the network"
-    )
+    shown = ", ".join(zones[:2]) + (f" and {len(zones) - 2} more" if len(zones) > 2 else "")
+    documented = f"documented for {shown} only" if zones else "documented for nobody on the network"
     names = reachable_from(policy, beyond or unsure)
     if beyond:
         message = f"{title} on {_where(socket)} is reachable from {', '.join(names)}; {documented}"

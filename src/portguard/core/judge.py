@@ -108,12 +108,11 @@ def _service(service: Service, snapshot: Snapshot, reach: Reach) -> ServiceVerdi
             verdict=Verdict.OK,
         )
     path, branch = _path(service, reach)
+    shut = path in (PathState.BLOCKED, PathState.PARTIAL)
+    by_default = shut and branch is not None and branch.general
+    missing = service.listener_expected and listener is ListenerState.ABSENT
     verdict = Verdict.OK
-    if (
-        path is PathState.BLOCKED
-        or (path is PathState.PARTIAL and branch is not None and branch.general)
-        or (service.listener_expected and listener is ListenerState.ABSENT)
-    ):
+    if by_default or path is PathState.BLOCKED or missing:
         verdict = Verdict.CRITICAL
     elif PathState.UNKNOWN is path or listener is ListenerState.UNKNOWN:
         verdict = Verdict.UNKNOWN
@@ -127,6 +126,7 @@ def _service(service: Service, snapshot: Snapshot, reach: Reach) -> ServiceVerdi
         by=branch.by if branch is not None else None,
         reason=branch.reason if branch is not None else None,
         verdict=verdict,
+        by_default=by_default,
     )
 
 
@@ -208,7 +208,7 @@ def _service_findings(services: Sequence[ServiceVerdict], snapshot: Snapshot) ->
                 unit=row.socket.owner.unit if row.socket else None,
             )
         if row.by is not None and row.path in (PathState.BLOCKED, PathState.PARTIAL):
-            if row.verdict is Verdict.CRITICAL:
+            if row.by_default or row.path is PathState.BLOCKED:
                 yield _blocked(row, snapshot)
             else:
                 denied.setdefault((row.by, service.zone), []).append(row)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from portguard.core.exchange import HealRecord
 from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.render import OWN_TABLE
-from portguard.model.finding import Finding, Kind, Severity, Verdict
-from portguard.model.judgement import PathState
+from portguard.model.finding import Finding, Kind, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from portguard.core.exchange import Moment, State
-    from portguard.model.judgement import Judgement, ServiceVerdict
+    from portguard.model.judgement import Judgement
     from portguard.model.policy import Policy
 
 REMEMBERED = 50
@@ -24,7 +23,8 @@ REMEMBERED = 50
 
 def verify(state: State, judgement: Judgement, at: Moment) -> tuple[State, tuple[Alert, ...]]:
     """Hold the heals that the kernel took against what the paths say now."""
-    shut = {row.service.key for row in judgement.services if _shut(row)}
+    # What is denied on purpose is no failure of a heal.
+    shut = {row.service.key for row in judgement.services if row.by_default}
     alerts = []
     records = list(state.records)
     tried = set(state.tried)
@@ -60,11 +60,6 @@ def verify(state: State, judgement: Judgement, at: Moment) -> tuple[State, tuple
         records=tuple(records[-REMEMBERED:]),
     )
     return state, tuple(alerts)
-
-
-def _shut(row: ServiceVerdict) -> bool:
-    """Shut by a default, which a heal should have opened; what is denied on purpose is no failure of the heal."""
-    return row.verdict is Verdict.CRITICAL and row.path in (PathState.BLOCKED, PathState.PARTIAL)
 
 
 def own_findings(state: State, judgement: Judgement) -> Iterator[Finding]:

@@ -49,6 +49,8 @@ class ServiceVerdict:
     reason: str | None
     """Why a state is unknown."""
     verdict: Verdict
+    by_default: bool = False
+    """What shuts it is a default, which a heal has to open. False: nothing shuts it, or somebody on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ def test_redis_on_any_port_is_critical_when_strangers_reach_it() -> None:
     assert finding.severity is Severity.CRITICAL
     assert finding.message == (
         "Redis on 0.0.0.0:6390/tcp (redis-server, cache.service) is reachable from admins, printers, "
-        "printum/redis-sentinel, workstations, anyone else; documented for nobody on the network"
+        "workstations, printum/redis-sentinel, anyone else; documented for nobody on the network"
     )
     assert finding.evidence["reachable"] == "yes"
 
