@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.figures import Figure
 
 MEASUREMENTS = ("heal", "listeners", "judgement", "idle", "status")
-"""Modules of this package; each has a ``TITLE`` and ``measure(*, quick) -> list[Figure]``."""
+"""Modules of this package; each has a ``TITLE`` and ``measure(*, quick) -> list[Figure]``, and some ``prepare()`` outside."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     done: dict[str, list[dict[str, Any]]] = {}
     failed = []
     for name in arguments.only or MEASUREMENTS:
-        say(f"{name}: {import_module(f'bench.{name}').TITLE}")
+        module = import_module(f"bench.{name}")
+        say(f"{name}: {module.TITLE}")
+        if hasattr(module, "prepare"):
+            module.prepare()
         try:
             done[name] = run_inside(name, ["--quick"] if arguments.quick else [])
         except RuntimeError as error:

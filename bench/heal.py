@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bench import server
 from bench.figures import Figure, Samples
 from bench.foreign import ruleset
+from bench.processes import rests
 from bench.sandbox import PYTHON, Helper, child, helper, run, say
 
 if TYPE_CHECKING:
@@ -87,12 +88,12 @@ class Trial:
 
     def once(self, action: str) -> float:
         """Break something and return the milliseconds until it was whole again. Raises RuntimeError when it is not."""
-        server.rests(self.healer)
+        rests(self.healer)
         command = _command(action)
         self.clock.forget()
         self.write(command)
         broken, healed = self.clock.wait(), self.clock.wait()
-        server.rests(self.healer)
+        rests(self.healer)
         for later in self.clock.rest():
             # A healer that needs two transactions is done when the second is.
             healed = later
@@ -139,7 +140,7 @@ def measure(*, quick: bool) -> list[Figure]:
                 if text and subject == "portguard":
                     run("nft", "-f", "-", text=text)
                 with healer() as pid:
-                    server.rests(pid)
+                    rests(pid)
                     wanted = own_table()
                     for name, write in writers.items():
                         trial = Trial(clock=clock, write=write, healer=pid, wanted=wanted, restore=text)

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 
+_LINKS = (
+    "link set lo up",
+    "link add eth0 type veth peer name cable",
+    "addr add 10.0.0.10/24 dev eth0",
+    "addr add 2001:db8:ff::10/64 dev eth0 nodad",
+    "link set eth0 up",
+    "link set cable up",
+)
+"""A host without an address could not be reached by anybody, and there would be nothing to judge."""
+
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A benchmark that is killed leaves nothing behind."""
 
@@ -54,14 +64,14 @@ def settle_in(outside: int) -> None:
     """
     if network_namespace() == outside:
         raise RuntimeError("refusing to measure in the machine's own network namespace")
-    run("ip", "link", "set", "lo", "up")
+    run("ip", "-batch", "-", text="".join(f"{line}\n" for line in _LINKS))
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
 
 
-def run(*argv: str, text: str | None = None, check: bool = True) -> str:
-    """Run a command to its end and return what it printed. Raises RuntimeError when it fails and ``check`` is on."""
-    done = subprocess.run(argv, input=text or "", capture_output=True, text=True, check=False)
-    if check and done.returncode != 0:
+def run(*argv: str, text: str = "", codes: tuple[int, ...] = (0,)) -> str:
+    """Run a command to its end and return what it printed. Raises RuntimeError when its exit code is none of these."""
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    if done.returncode not in codes:
         raise RuntimeError(f"{' '.join(argv[:8])}: {done.stderr.strip() or done.returncode}")
     return done.stdout
 
@@ -74,7 +84,11 @@ def child(*argv: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        process.terminate()
+        if process.stdin is not None:
+            # A helper ends in order, and ends what it started, when there is nothing more to read.
+            process.stdin.close()
+        else:
+            process.terminate()
         try:
             process.wait(5.0)
         except subprocess.TimeoutExpired:
@@ -101,10 +115,13 @@ class Helper:
 
 
 @contextmanager
-def helper(module: str, *argv: str) -> Iterator[Helper]:
-    """Start a module of this package and wait until it says that it is ready."""
+def helper(module: str, *argv: str, before: tuple[str, ...] = ()) -> Iterator[Helper]:
+    """Start a module of this package, by way of the command ``before``, and wait until it says that it is ready.
+
+    Raises RuntimeError when it does not.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with child(PYTHON, "-m", module, *argv, **pipes) as process:
+    with child(*before, PYTHON, "-m", module, *argv, **pipes) as process:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError(f"{module} did not start")

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,22 +121,3 @@ def _read_states(mailbox: socket.socket, ready: threading.Event) -> None:
             return
         if b"READY=1" in states:
             ready.set()
-
-
-def cpu_ticks(pid: int) -> int:
-    """CPU time that a process has used in user and kernel mode, in clock ticks. Raises OSError when it is gone."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def rests(pid: int, for_seconds: float = 0.16, within: float = 60.0) -> None:
-    """Wait until a process and its children have had nothing to do for a while. Raises RuntimeError when they never rest."""
-    deadline = time.monotonic() + within
-    quiet_since, ticks = time.monotonic(), cpu_ticks(pid)
-    while time.monotonic() - quiet_since < for_seconds:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"process {pid} does not come to rest")
-        time.sleep(0.01)
-        now = cpu_ticks(pid)
-        if now != ticks or Path(f"/proc/{pid}/task/{pid}/children").read_text().strip():
-            quiet_since, ticks = time.monotonic(), now
