@@ -199,6 +199,30 @@ def test_an_nft_that_fails_leaves_a_gap_never_an_empty_table(
     assert reason in ruleset.unreadable[TableKey("ip", "theirs")]
 
 
+def test_an_nft_that_cannot_be_started_leaves_a_gap(
+    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netns.nft("add table ip theirs")
+    (tmp_path / "nft").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "nft").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert "cannot be run" in firewall.read().unreadable[TableKey("ip", "theirs")]
+
+
+def test_without_nft_our_own_table_is_still_read(
+    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netns.nft("add table ip theirs")
+    firewall.commit(made())
+    monkeypatch.setattr("portguard.kernel.nft_command.shutil.which", lambda _name, path: None)  # noqa: ARG005
+
+    ruleset = firewall.read()
+
+    assert list(ruleset.tables) == [OURS]
+    assert "apt install nftables" in ruleset.unreadable[TableKey("ip", "theirs")]
+
+
 def test_an_nft_that_hangs_is_given_up(
     netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

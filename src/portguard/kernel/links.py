@@ -100,7 +100,7 @@ class RouteReader:
 
     def _dump(self, kind: int, fixed: struct.Struct) -> list[Message]:
         """Dump objects of a kind, of all families. Raises OSError."""
-        return list(request(self._socket, kind, bytes(fixed.size), dump=True))
+        return request(self._socket, kind, bytes(fixed.size), dump=True)
 
 
 def _interfaces(links: Iterable[Message], addresses: Iterable[Message]) -> Iterator[Interface]:

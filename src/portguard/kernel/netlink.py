@@ -109,8 +109,8 @@ def _enlarge(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-def request(sock: socket.socket, kind: int, payload: bytes, *, dump: bool = False) -> Iterator[Message]:
-    """Send a request and yield the messages that answer it.
+def request(sock: socket.socket, kind: int, payload: bytes, *, dump: bool = False) -> list[Message]:
+    """Send a request and return the messages that answer it, read to the end before any is looked at.
 
     Raises OSError with what the kernel says (a dump may fail at its end: that is not an empty answer), and
     with EINTR when the objects changed while they were being dumped.
@@ -119,6 +119,7 @@ def request(sock: socket.socket, kind: int, payload: bytes, *, dump: bool = Fals
     sequence = int.from_bytes(os.urandom(3)) + 1
     sock.send(HEADER.pack(HEADER.size + len(payload), kind, flags, sequence, 0) + payload)
     interrupted = False
+    answers: list[Message] = []
     while True:
         for message in messages(sock.recv(DATAGRAM)):
             if message.sequence != sequence:
@@ -129,10 +130,10 @@ def request(sock: socket.socket, kind: int, payload: bytes, *, dump: bool = Fals
                 _raise_for(message)
                 if interrupted:
                     raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
-                return
-            yield message
+                return answers
+            answers.append(message)
             if not dump:
-                return
+                return answers
 
 
 def _raise_for(message: Message) -> None:

@@ -11,7 +11,6 @@ import os
 import selectors
 import shutil
 import subprocess
-import tempfile
 from time import monotonic
 from typing import IO, TYPE_CHECKING, cast
 
@@ -87,24 +86,11 @@ def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
     if program is None:
         raise ObserveError("nft is not installed: apt install nftables")
     command = [program, "-j", *(["-t"] if terse else []), "-f", "-"]
-    with (
-        tempfile.TemporaryFile() as asked,
-        tempfile.TemporaryFile() as complaint,
-    ):
-        asked.write(json.dumps({"nftables": [{"list": what} for what in wanted]}).encode())
-        asked.seek(0)
-        with subprocess.Popen(  # noqa: S603 - a fixed program; what is listed comes on its input, as JSON
-            command, stdin=asked, stdout=subprocess.PIPE, stderr=complaint
-        ) as process:
-            try:
-                output = _take(process, until)
-            except ObserveError:
-                process.kill()
-                raise
-        if process.returncode != 0:
-            complaint.seek(0)
-            said = short(complaint.read(4096).decode(errors="backslashreplace"))
-            raise ObserveError(f"nft ended with {process.returncode}: {said}")
+    asked = json.dumps({"nftables": [{"list": what} for what in wanted]}).encode()
+    try:
+        output = _output(command, asked, until)
+    except OSError as error:
+        raise ObserveError(f"nft cannot be run: {error.strerror}") from error
     try:
         # One line for each thing; nft 1.0.6 prints bytes of its own memory for table flags, and returns 0.
         lines = [line for line in output.decode().split("\n") if line]
@@ -114,6 +100,32 @@ def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
     if len(documents) != len(wanted):
         raise ObserveError(f"nft printed {len(documents)} listings where {len(wanted)} were asked for")
     return documents
+
+
+def _output(command: Sequence[str], asked: bytes, until: float) -> bytes:
+    """Run a program that reads ``asked``; returns what it prints. Raises OSError and ObserveError."""
+    # In memory: a full disk must not blind the daemon.
+    with _memory("asked") as stdin, _memory("complaint") as stderr:
+        stdin.write(asked)
+        stdin.seek(0)
+        with subprocess.Popen(  # noqa: S603 - a fixed program; what is listed comes on its input, as JSON
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr
+        ) as process:
+            try:
+                output = _take(process, until)
+            except ObserveError:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            stderr.seek(0)
+            said = short(stderr.read(4096).decode(errors="backslashreplace"))
+            raise ObserveError(f"nft ended with {process.returncode}: {said}")
+    return output
+
+
+def _memory(name: str) -> IO[bytes]:
+    """Make a file in memory. Raises OSError."""
+    return os.fdopen(os.memfd_create(name, os.MFD_CLOEXEC), "w+b", buffering=0)
 
 
 def _take(process: subprocess.Popen[bytes], until: float) -> bytes:

@@ -48,6 +48,8 @@ def list_tables(sock: socket.socket) -> dict[TableKey, Found]:
 
 def find_table(sock: socket.socket, key: TableKey) -> Found | None:
     """Look for one table; None when there is none of that name. Raises ObserveError."""
+    if key.family not in _NUMBERS:
+        raise ObserveError(f"the family of table {key} is not known")
     name = key.name.encode(errors="backslashreplace") + b"\0"
     ask = NFGENMSG.pack(_NUMBERS[key.family], 0, 0)
     ask += ATTRIBUTE.pack(ATTRIBUTE.size + len(name), _NFTA_TABLE_NAME) + name + bytes(-len(name) % 4)
