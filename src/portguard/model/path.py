@@ -44,7 +44,7 @@ class Branch:
     general: bool = False
     """The deciding drop is a policy, or a rule that names neither sources nor this port: a default, not a ban."""
     reason: str | None = None
-    """Why it is unknown."""
+    """Why it is unknown; with ``dropped``, that some packets may be refused instead."""
     trail: tuple[Step, ...] = ()
 
 

@@ -98,16 +98,19 @@ class Ruleset:
     """Tables that exist and could not be read, with the reason: what they decide is unknown."""
 
     def base_chains(self, hook: str, *families: str) -> Iterator[tuple[Table, Chain]]:
-        """Yield base chains on a hook in the order in which the kernel enters them."""
+        """Yield base chains on a hook by priority; of equal priority, the one registered last comes first.
+
+        So does the kernel. A listing does not tell when a chain was registered: it is taken for the order of the
+        tables and of the chains in each, which only a chain added to an older table later on breaks.
+        """
         found = [
-            (chain.priority or 0, order, table, chain)
-            for order, table in enumerate(self.tables.values())
+            (table, chain)
+            for table in self.tables.values()
             if table.key.family in families
             for chain in table.chains.values()
             if chain.hook == hook
         ]
-        for _, _, table, chain in sorted(found, key=lambda row: row[:2]):
-            yield table, chain
+        yield from sorted(reversed(found), key=lambda row: row[1].priority or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,6 @@ def evaluate(ruleset: Ruleset, ask: PathClass, links: Links | None = None) -> Pa
                     port=ask.port,
                     destination=destination,
                     interfaces=arrived,
-                    original=(destination, ask.port),
                 ),
                 part,
             )

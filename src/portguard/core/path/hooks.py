@@ -34,11 +34,6 @@ class Station(NamedTuple):
         own = self.chain.priority or 0
         return NAT.get(self.chain.hook or "", own) if self.chain.type == "nat" else own
 
-    @property
-    def nat_order(self) -> int:
-        """Order among the nat chains of a hook: that of their own priorities."""
-        return (self.chain.priority or 0) if self.chain.type == "nat" else 0
-
 
 class Route:
     """Sends flows through hook after hook and collects how they end."""
@@ -94,17 +89,15 @@ class Route:
         return flows
 
     def _stations(self, hook: str, version: int) -> list[Station]:
-        """Base chains of a hook in the order of the kernel. Of equal priority, the older table's comes first."""
-        families = {"inet", "netdev"} if hook == "ingress" else {"inet", "ip" if version == 4 else "ip6"}
+        """Base chains of a hook in the order in which the kernel calls them."""
+        families = ("inet", "netdev") if hook == "ingress" else ("inet", "ip" if version == 4 else "ip6")
         found = [
             Station(table, chain)
-            for table in self._ruleset.tables.values()
-            if table.key.family in families and "dormant" not in table.flags
-            for chain in table.chains.values()
-            if chain.hook == hook
+            for table, chain in self._ruleset.base_chains(hook, *families)
+            if "dormant" not in table.flags
         ]
-        # All netdev chains come before those of ``inet`` on the same device: one list per device and hook.
-        return sorted(found, key=lambda station: (station.priority, station.nat_order))
+        # All nat chains of a hook are called at one priority, in the order of their own.
+        return sorted(found, key=lambda station: station.priority)
 
     def _station(self, station: Station, flows: list[Flow]) -> list[Flow]:
         """Send flows through one base chain, and note what it did."""

@@ -316,14 +316,34 @@ def _ct_original(key: str) -> Operand:
     if field == "proto-dst":
         return Operand(
             "port",
-            _tracked(lambda packet: ABSENT if packet.original[1] is None else packet.original[1]),
+            _tracked(_first_port),
             about="port",
         )
-    if field == "saddr" and family in {"ip", "ip6"}:
+    if field in {"saddr", "daddr"} and family in {"ip", "ip6"}:
         version = 4 if family == "ip" else 6
+        if field == "daddr":
+            reader = _tracked(
+                lambda packet: _first_destination(packet) if packet.version == version else ABSENT
+            )
+            return Operand("v4" if version == 4 else "v6", reader, destination=True)
         reader = _tracked(lambda packet: 0 if packet.version == version else ABSENT)
         return Operand("v4" if version == 4 else "v6", reader, source=True, about="source")
     return Operand("number", _tracked(lambda _packet: Unsure(f"ct original {key} is not evaluated")))
+
+
+def _first_destination(packet: Packet) -> Value:
+    """Read the destination that the client wrote."""
+    if not packet.translated:
+        return _destination(packet)
+    first = packet.original[0]
+    if len(first) == 1 and first[0][0] == first[0][1]:
+        return first[0][0]
+    return Unsure("which of this host's addresses the client wrote")
+
+
+def _first_port(packet: Packet) -> Value:
+    port = packet.original[1] if packet.translated else packet.port
+    return Unsure("ct original proto-dst of an echo request") if port is None else port
 
 
 # Routing.
@@ -338,7 +358,14 @@ def _fib(body: dict[str, Json]) -> Operand | None:
     if result == "type" and "iif" not in flags:
         return Operand("fib type", _source_kind if "saddr" in flags else _destination_kind, about="plain")
     if result in {"oif", "oifname", "check"} and flags >= {"saddr", "iif"} and "daddr" not in flags:
-        return Operand("exists", _way_back, interface=True, about="plain")
+        by_mark = "mark" in flags
+
+        def way_back(packet: Packet, world: World) -> Value:
+            if by_mark and packet.mark != 0:
+                return Unsure("the packet mark may choose another routing table")
+            return _way_back(packet, world)
+
+        return Operand("exists", way_back, interface=True, about="plain")
     return None
 
 
@@ -359,7 +386,7 @@ def _source_kind(packet: Packet, world: World) -> Value:
 
 def _way_back(packet: Packet, world: World) -> Value:
     """Whether the way back to the source leads out by the interface it came in by (the reverse path filter)."""
-    if world.links is None or packet.mark != 0:
+    if world.links is None:
         return Unsure("the routes back to the source are not known")
     name = next(iter(packet.interfaces))
     ways = world.ways(packet.version)

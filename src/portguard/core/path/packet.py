@@ -50,23 +50,48 @@ class Packet(NamedTuple):
     here: bool = False
     """A redirect sends it to this host, whatever the destination reads."""
     original: tuple[Intervals, int | None] = ((), None)
-    """Destination and port that the client wrote."""
+    """Destination and port that the client wrote, once they are translated."""
     filled: frozenset[tuple[TableKey, str]] = frozenset()
     """Sets to which a rule on the way may have added its source."""
     hook: str = "prerouting"
 
 
-class Trail(NamedTuple):
-    """One thing that happened on the way, and what happened before it."""
+class Trail:
+    """One thing that happened on the way, and what happened before it. Equal trails are joined."""
 
-    before: Trail | None
-    table: TableKey
-    chain: str
-    rule: Rule | None
-    """None: the policy of the base chain."""
-    effect: str
-    selective: bool = False
-    """A jump whose condition names sources, a port or a set: what is decided beyond it is meant for those."""
+    __slots__ = ("_hash", "before", "chain", "effect", "rule", "selective", "table")
+
+    def __init__(
+        self,
+        before: Trail | None,
+        table: TableKey,
+        chain: str,
+        rule: Rule | None,
+        effect: str,
+        *,
+        selective: bool = False,
+    ) -> None:
+        self.before = before
+        self.table = table
+        self.chain = chain
+        self.rule = rule
+        """None: the policy of the base chain."""
+        self.effect = effect
+        self.selective = selective
+        """A jump whose condition names sources, a port or a set: what is decided beyond it is meant for those."""
+        self._hash = hash((before, table, chain, id(rule), effect))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Trail)
+            and self._hash == other._hash
+            and self.rule is other.rule
+            and (self.table, self.chain, self.effect) == (other.table, other.chain, other.effect)
+            and self.before == other.before
+        )
 
 
 class Flow(NamedTuple):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _SHUT = frozenset({Outcome.DROPPED, Outcome.REFUSED})
 
+EITHER = "it is shut, and whether the client is told is not known"
+"""Reason given with ``dropped`` where some packets may be rejected instead."""
+
 
 class End(NamedTuple):
     """A fate with the rule that is to be named for it."""
@@ -112,9 +115,8 @@ def _judged(ends: list[End]) -> _Branch:
         general = outcomes <= _SHUT and all(end.fate.general for end in ends)
         return _Branch(ends[0].fate.outcome, tuple(ends), general, None)
     if outcomes <= _SHUT:
-        # Shut either way; whether the client is told is not known.
         general = all(end.fate.general for end in ends)
-        return _Branch(Outcome.DROPPED, tuple(ends), general, None)
+        return _Branch(Outcome.DROPPED, tuple(ends), general, EITHER)
     return _Branch(Outcome.UNKNOWN, tuple(ends), False, _reason(ends))  # noqa: FBT003 - a field of a tuple
 
 

@@ -251,10 +251,12 @@ class _Compiler:
         code = body.get("type"), body.get("expr")
         text = "reject" if code in {(None, None), ("icmpx", "port-unreachable")} else f"reject with {code[0]}"
         refuse = Verdict("reject", text=text)
+        # nft asks for the family or for TCP before it rejects in their words, and leaves that out of its listing.
         if code[0] in {"icmp", "icmpv6"}:
-            # nft asks for the family before it rejects in its words, and leaves that out of its listing.
             family = {"meta": {"key": "nfproto"}}
             return [Test(Lookup([family], [("ipv4" if code[0] == "icmp" else "ipv6", None)])), refuse]
+        if code[0] == "tcp reset":
+            return [Test(Lookup([{"meta": {"key": "l4proto"}}], [("tcp", None)])), refuse]
         return [refuse]
 
     def _mangle(self, key: Json, value: Json) -> list[Op]:

@@ -205,7 +205,7 @@ class Walk:
         text = verdict.text or (f"{verdict.kind} {verdict.target}" if verdict.target else verdict.kind)
         jump = verdict.kind in {"jump", "goto"}
         selective = jump and place.rule.selective and not self._is_default(place.rule, verdict.target)
-        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, text, selective)
+        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, text, selective=selective)
         ended = flow._replace(trail=step)
         match verdict.kind:
             case "accept":
@@ -316,7 +316,12 @@ class Walk:
         if packet.transport != "icmp":
             where += f" port {'of a range' if new_port is None else new_port}"
         step = Trail(flow.trail, self._key, place.chain, place.rule.rule, f"translated to {where}")
-        changed = packet._replace(destination=destination, port=new_port, translated=True)
+        changed = packet._replace(
+            destination=destination,
+            port=new_port,
+            translated=True,
+            original=(packet.destination, packet.port),
+        )
         if op.text == "redirect":
             changed = changed._replace(here=True)
         self.accepted.append(flow._replace(packet=changed, trail=step))

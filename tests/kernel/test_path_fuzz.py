@@ -1,0 +1,152 @@
+"""Random rulesets, random packets, and the kernel's word on each: the evaluation may not be wrong once.
+
+By default 300 rulesets and more than 3,000 packets, the same ones every time. ``make fuzz`` sets
+``PORTGUARD_FUZZ_PACKETS`` and draws new ones on each run; it prints what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from packets import Kernel, Probe, links
+from random_rulesets import PORTS, probes, rulesets
+
+from portguard.core.path import evaluate
+from portguard.kernel.ruleset_json import parse_ruleset
+from portguard.kernel.ruleset_text import join_text
+from portguard.model.net import EVERYTHING, AddressSet, Transport
+from portguard.model.path import Branch, Outcome, PathClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portguard.model.ruleset import Ruleset
+    from portguard.model.snapshot import Links
+
+pytestmark = pytest.mark.kernel
+
+WANTED = int(os.environ.get("PORTGUARD_FUZZ_PACKETS", "3000"))
+LONG = "PORTGUARD_FUZZ_PACKETS" in os.environ
+PER_RULESET = 12
+LINKS = links()
+UNSUPPORTED = (
+    "not known beforehand",
+    "differs from packet to packet",
+    "lets some through",
+    "bytes of an echo request",
+    "more than the listing shows",
+)
+"""Constructs of which the outcome may be unknown, by what the reason says of them (docs/path.md lists them)."""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    with Kernel(PORTS) as found:
+        yield found
+
+
+def test_fuzz_evaluation_agrees_with_the_kernel(kernel: Kernel) -> None:
+    seen: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+
+    @settings(
+        max_examples=WANTED // PER_RULESET + 50 + WANTED // 60,
+        deadline=None,
+        database=None,
+        derandomize=not LONG,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+        report_multiple_bugs=False,
+    )
+    @given(rulesets(), st.lists(probes(), min_size=PER_RULESET, max_size=PER_RULESET))
+    def run(text: str, asked: list[Probe]) -> None:
+        try:
+            kernel.load(text)
+        except subprocess.CalledProcessError as fault:
+            refused[fault.stderr.splitlines()[0]] += 1
+            return
+        seen["rulesets"] += 1
+        # What packets add to a set changes the answer for the next one: then each is judged by the latest listing.
+        at_once = 1 if "add @" in text or "update @" in text else len(asked)
+        for start in range(0, len(asked), at_once):
+            batch = asked[start : start + at_once]
+            ruleset = listed(kernel)
+            for probe, answer in zip(batch, kernel.send(batch), strict=True):
+                branch = judged(ruleset, probe)
+                seen["packets"] += 1
+                seen[branch.outcome] += 1
+                if branch.outcome is Outcome.UNKNOWN:
+                    assert any(word in str(branch.reason) for word in UNSUPPORTED), (probe, branch)
+                    continue
+                assert allows(branch, answer.outcome), (
+                    f"{probe}\nkernel: {answer}\nevaluated: {branch}\n{text}"
+                )
+
+    run()
+    if LONG:
+        print(f"\n{dict(seen)}; {sum(refused.values())} rulesets refused by nft")  # noqa: T201 - asked for
+    assert seen["packets"] >= WANTED
+    assert seen["rulesets"] >= WANTED // PER_RULESET
+    assert min(seen[Outcome.OPEN], seen[Outcome.DROPPED], seen[Outcome.REFUSED]) >= seen["packets"] // 25
+    assert seen[Outcome.UNKNOWN] <= seen["packets"] * 0.02
+
+
+def listed(kernel: Kernel) -> Ruleset:
+    """Read the server's ruleset as the daemon does."""
+    ruleset = parse_ruleset(json.loads(kernel.listing()), generation=1)
+    return join_text(ruleset, kernel.listing("-a"))
+
+
+def allows(branch: Branch, outcome: Outcome) -> bool:
+    """Whether an outcome is what a branch says: ``dropped`` with a reason says that it may be told, too."""
+    either = branch.outcome is Outcome.DROPPED and branch.reason is not None
+    return outcome is branch.outcome or (either and outcome is Outcome.REFUSED)
+
+
+def judged(ruleset: Ruleset, probe: Probe) -> Branch:
+    """Evaluate a probe in four ways that must agree: alone, among all sources, by its route, and without links."""
+    source = AddressSet.of(str(probe.source))
+    alone = evaluated(ruleset, probe, source, (probe.interface,), LINKS)
+    among = evaluated(ruleset, probe, EVERYTHING, (probe.interface,), LINKS)
+    routed = evaluated(ruleset, probe, source, None, LINKS)
+    blind = evaluated(ruleset, probe, source, None, None)
+    assert (among.outcome, among.by, among.general) == (alone.outcome, alone.by, alone.general), (
+        probe,
+        alone,
+        among,
+    )
+    assert routed.outcome is alone.outcome, (probe, alone, routed)
+    assert blind.outcome is Outcome.UNKNOWN or allows(blind, alone.outcome), (probe, alone, blind)
+    return alone
+
+
+def evaluated(
+    ruleset: Ruleset,
+    probe: Probe,
+    sources: AddressSet,
+    interfaces: tuple[str, ...] | None,
+    known: Links | None,
+) -> Branch:
+    """Say what the evaluation makes of a probe's source."""
+    ask = PathClass(
+        transport=probe.transport,
+        port=None if probe.transport is Transport.ICMP else probe.port,
+        destination=AddressSet.of(str(probe.destination)),
+        interfaces=interfaces,
+        sources=sources,
+    )
+    report = evaluate(ruleset, ask, known)
+    whole = AddressSet()
+    for branch in report.branches:
+        assert not branch.sources & whole, f"two branches hold the same sources: {report}"
+        whole |= branch.sources
+    version = AddressSet(EVERYTHING.v4) if probe.version == 4 else AddressSet((), EVERYTHING.v6)
+    assert whole == sources & version, f"the branches do not cover the sources: {report}"
+    return next(branch for branch in report.branches if probe.source in branch.sources)
