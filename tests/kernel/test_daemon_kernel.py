@@ -97,10 +97,7 @@ def test_a_writer_that_keeps_undoing_it_gets_one_alert_and_a_rest(host: GuardedH
     for number in range(4):
         host.netns.nft(f"delete rule inet portguard input handle {host.handle('printum/haproxy-panel')}")
         if number < 3:
-            eventually(
-                lambda n=number: len(host.said("rule_healed", "resolved")) == 2 + n,
-                f"heal number {number + 1}",
-            )
+            host.wait_for("rule_healed", "resolved", count=2 + number)
     eventually(lambda: host.said("heal_suspended"), "the alert")
 
     assert not any("haproxy-panel" in rule for rule in host.own_rules())

@@ -112,6 +112,25 @@ class StreamSink:
         """Nothing ever waits: a stream that is closed stays closed."""
 
 
+class RecordingSink:
+    """Keeps what it is sent, for tests: the same message and fields that the journal would get."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, str]]] = []
+
+    def send(self, alert: Alert, context: Context) -> None:
+        """Keep one alert."""
+        values = fields(alert, roles=context.roles, mode=context.mode, manager=context.manager)
+        self.sent.append((message(alert, values), values))
+
+    def flush(self) -> None:
+        """Nothing ever waits."""
+
+    def events(self) -> list[str]:
+        """Kinds and states in the order in which they came: ``rule_healed resolved``."""
+        return [f"{values['EVENT']} {values['STATE']}" for _, values in self.sent]
+
+
 def journal_available(path: str = JOURNAL) -> bool:
     """Say whether a journal takes messages here."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -228,7 +228,8 @@ def _blocked(row: ServiceVerdict, snapshot: Snapshot) -> Finding:
     return Finding(
         kind=Kind.REQUIRED_PORT_BLOCKED,
         severity=Severity.ERROR,
-        message=f"{port} of {service.flow} is blocked for {part}{service.zone} by {by}",
+        message=f"{port} of {service.flow} is blocked for {part}{service.zone} by {by}"
+        + (f"; {owner} opens it with: {command}" if command else ""),
         transport=service.transport,
         port=_first(service),
         flow=service.flow,
