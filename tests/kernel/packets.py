@@ -42,6 +42,8 @@ ADDRESSES = {
     "eth1": ("10.2.0.1", "fd02::1"),
     "eth2": ("10.3.0.1", "fd03::1"),
 }
+OWN_ADDRESS = {4: "10.1.0.1", 6: "fd01::1"}
+"""The server's first address of each version."""
 GATEWAY = {
     "eth0": ("10.1.255.254", "fd01::ffff"),
     "eth1": ("10.2.255.254", "fd02::ffff"),

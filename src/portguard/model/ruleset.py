@@ -110,7 +110,8 @@ class Ruleset:
             for chain in table.chains.values()
             if chain.hook == hook
         ]
-        yield from sorted(reversed(found), key=lambda row: row[1].priority or 0)
+        found.reverse()
+        yield from sorted(found, key=lambda row: row[1].priority or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

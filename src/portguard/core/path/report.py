@@ -73,13 +73,17 @@ def _ends(fate: Fate) -> Iterator[End]:
                 rest = subtract(rest, shared)
         if not rest:
             return
-    last = chains[0].of(fate.flow, 1) if chains else []
+    last = chains[0].of(fate.flow._replace(sources=rest), 1) if chains else []
     yield End(fate, rest, last[0].trail if last else None)
 
 
 def _explicit(chain: Past, flow: Flow, rest: Intervals) -> list[Flow]:
     parts = chain.of(flow._replace(sources=rest), len(chain.parts) + 1) if rest else []
-    return [part for part in parts if part.trail is not None and part.trail.rule is not None]
+    return [
+        part
+        for part in parts
+        if part.trail is not None and part.trail.rule is not None and part.trail.effect == "accept"
+    ]
 
 
 def _partition(ends: Sequence[End]) -> dict[tuple[int, ...], list[tuple[int, int]]]:

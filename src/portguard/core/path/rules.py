@@ -249,7 +249,8 @@ class _Compiler:
     @staticmethod
     def _reject(body: Mapping[str, Json]) -> list[Op]:
         code = body.get("type"), body.get("expr")
-        text = "reject" if code in {(None, None), ("icmpx", "port-unreachable")} else f"reject with {code[0]}"
+        text = "reject" if code[1] in {None, "port-unreachable"} else f"reject with {code[0]} {code[1]}"
+        text = "reject with tcp reset" if code[0] == "tcp reset" else text
         refuse = Verdict("reject", text=text)
         # nft asks for the family or for TCP before it rejects in their words, and leaves that out of its listing.
         if code[0] in {"icmp", "icmpv6"}:
