@@ -134,6 +134,20 @@ class TestCommitting:
 
         assert comments(firewall) == ["a", "before z", "z"]
 
+    def test_a_rule_can_take_the_place_of_one_that_is_deleted_with_it(self, firewall: Firewall) -> None:
+        firewall.commit(tx(add_table(), add_chain(), add_rule("a"), add_rule("old"), add_rule("z")))
+        handle = rules(firewall)[1].handle
+        firewall.commit(tx(delete_rule(handle), insert_rule("new", before=handle)))
+
+        assert comments(firewall) == ["a", "new", "z"]
+
+    def test_a_rule_cannot_be_deleted_twice(self, firewall: Firewall) -> None:
+        firewall.commit(tx(add_table(), add_chain(), add_rule("a")))
+        handle = rules(firewall)[0].handle
+
+        with pytest.raises(NftError, match=MISSING):
+            firewall.commit(tx(delete_rule(handle), delete_rule(handle)))
+
     def test_an_added_rule_goes_to_the_end_whatever_handle_is_given(self, firewall: Firewall) -> None:
         """Libnftables' JSON has no "after": it does not look at a handle here."""
         firewall.commit(tx(add_table(), add_chain(), add_rule("a"), add_rule("z")))

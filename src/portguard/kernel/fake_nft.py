@@ -1,7 +1,7 @@
 """What the kernel does with a transaction, on values: the half of the fake firewall that has no state.
 
 The behaviour is that of kernel 6.18, tried by ``tests/contract``. Not imitated: the respelling of statements that
-libnftables does on the way back (except counters), the overlap of intervals, timeouts.
+libnftables does on the way back (except counters), datatypes, jumps in circles, the overlap of intervals, timeouts.
 """
 
 from __future__ import annotations
@@ -71,11 +71,25 @@ class _Draft:
         self._last_table = before.last_table
         self._last_inside = dict(before.last_inside)
         self._touched: set[TableKey] = set()
+        self._gone: dict[TableKey, set[int]] = {}
+        """Handles of rules that this transaction deleted: until its end they still mark a place in the chain."""
 
     def done(self) -> tuple[Tables, frozenset[TableKey]]:
         """Freeze what came out."""
-        tables = Tables(tables=self._tables, last_table=self._last_table, last_inside=self._last_inside)
-        return tables, frozenset(self._touched)
+        after = Tables(
+            tables={key: replace(table, rules=self._live(table)) for key, table in self._tables.items()},
+            last_table=self._last_table,
+            last_inside=self._last_inside,
+        )
+        return after, frozenset(self._touched)
+
+    def _live(self, table: Table) -> dict[str, tuple[Rule, ...]]:
+        """Rules of a table without those that were deleted."""
+        gone = self._gone.get(table.key, set())
+        return {
+            chain: tuple(rule for rule in rules if rule.handle not in gone)
+            for chain, rules in table.rules.items()
+        }
 
     def apply(self, operation: Operation) -> None:
         """Apply one operation."""
@@ -111,6 +125,7 @@ class _Draft:
         if operation.verb is Verb.DELETE:
             self._of(key)
             del self._tables[key], self._last_inside[key]
+            self._gone.pop(key, None)
             self._touched.add(key)
         elif key not in self._tables:
             self._last_table += 1
@@ -125,7 +140,7 @@ class _Draft:
             if present is None:
                 raise _RefusedError(errno.ENOENT)
             rules.pop(wanted.name, None)
-            if wanted.name in _jumps(rules):
+            if wanted.name in _jumps(self._live(replace(table, rules=rules))):
                 raise _RefusedError(errno.EBUSY)
             del chains[wanted.name]
         elif present is None:
@@ -143,7 +158,7 @@ class _Draft:
         if operation.verb is Verb.DELETE:
             if present is None:
                 raise _RefusedError(errno.ENOENT)
-            if wanted.name in _references(table.rules):
+            if wanted.name in _references(self._live(table)):
                 raise _RefusedError(errno.EBUSY)
             del sets[wanted.name]
         elif present is None:
@@ -184,8 +199,11 @@ class _Draft:
             if operation.handle not in handles:
                 raise _RefusedError(errno.ENOENT)
             place = handles.index(operation.handle)
+        gone = self._gone.setdefault(operation.table, set())
         if operation.verb is Verb.DELETE:
-            del rules[place]
+            if rules[place].handle in gone:
+                raise _RefusedError(errno.ENOENT)
+            gone.add(rules[place].handle)
         else:
             rule = Rule(
                 chain=operation.chain,
