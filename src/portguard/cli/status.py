@@ -13,8 +13,8 @@ from portguard.cli import output
 from portguard.cli.paths import CONFIG, configured
 from portguard.daemon import statusfile
 from portguard.errors import ObserveError
-from portguard.model.config import Paths
 from portguard.model.finding import ExitCode, Verdict
+from portguard.model.paths import Paths
 
 STALE = 180.0
 """Seconds after which a document says nothing about now any more: three full passes."""

@@ -10,14 +10,18 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portguard.catalogue.load import load as load_catalogue
 from portguard.catalogue.load import local_files
 from portguard.config import wire
 from portguard.config.build import Sources, validate
 from portguard.errors import ConfigError, Fault
-from portguard.model.config import Config, Paths
 from portguard.model.finding import ExitCode
+from portguard.model.paths import Paths
+
+if TYPE_CHECKING:
+    from portguard.model.config import Config
 
 
 def main() -> int:

@@ -12,8 +12,9 @@ from portguard.config.schema import AUTO, Document
 from portguard.config.sources import ENVIRONMENT, Layer, merge, read_files
 from portguard.config.translate import faults_of
 from portguard.errors import ConfigError
-from portguard.model.config import Config, Extra, Failsafe, Intervals, Paths
+from portguard.model.config import Config, Extra, Failsafe, Intervals
 from portguard.model.net import AddressSet, Transport
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 if TYPE_CHECKING:

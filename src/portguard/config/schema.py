@@ -13,8 +13,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from portguard.config import checks, values
-from portguard.model.config import Intervals, Paths
+from portguard.model.config import Intervals
 from portguard.model.net import IPNetwork, PortRange
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 AUTO = "auto"

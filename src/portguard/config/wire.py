@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portguard.errors import ConfigError, Fault
-from portguard.model.config import Config, Extra, Failsafe, Intervals, Paths
+from portguard.model.config import Config, Extra, Failsafe, Intervals
 from portguard.model.net import AddressSet, PortRange, Transport
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 if TYPE_CHECKING:

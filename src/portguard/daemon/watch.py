@@ -18,7 +18,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.inotify import InotifyObserver
 
 from portguard.errors import ObserveError
-from portguard.model.config import Paths
+from portguard.model.paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

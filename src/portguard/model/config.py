@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from portguard.model.net import AddressSet, IPNetwork, PortRange, Transport
 
@@ -33,15 +34,6 @@ class Extra:
     zone: str
     unit: str | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
-    """Where the daemon keeps its files."""
-
-    status: Path = Path("/run/portguard/status.json")
-    state: Path = Path("/var/lib/portguard")
-    catalogue: Path = Path("/etc/portguard/catalogue.d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from config_site import Site
 
 from portguard.catalogue.load import load as load_catalogue
 from portguard.config import load
-from portguard.model.config import Config, Extra, Failsafe, Intervals, Paths
+from portguard.model.config import Config, Extra, Failsafe, Intervals
 from portguard.model.net import AddressSet, PortRange, Transport
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 ROLE = 'role = "acme/all"\n'

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from portguard.config import isolated, load_isolated, wire
 from portguard.errors import ConfigError, Fault, PortguardError
-from portguard.model.config import Config, Extra, Failsafe, Intervals, Paths
+from portguard.model.config import Config, Extra, Failsafe, Intervals
 from portguard.model.net import AddressSet, PortRange, Transport
+from portguard.model.paths import Paths
 from portguard.model.policy import HealLimits, Manager, Mode
 
 SITE = Path(__file__).with_name("site.toml")

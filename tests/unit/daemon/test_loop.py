@@ -21,8 +21,9 @@ from portguard.daemon.site import Site
 from portguard.errors import ConfigError, Fault
 from portguard.kernel.fake import FakeKernel
 from portguard.kernel.real import SystemClock
-from portguard.model.config import Config, Intervals, Paths
+from portguard.model.config import Config, Intervals
 from portguard.model.net import AddressSet, Transport
+from portguard.model.paths import Paths
 from portguard.model.policy import Mode
 from portguard.model.ruleset import Actor
 from portguard.model.transaction import TableOp, Transaction, Verb
