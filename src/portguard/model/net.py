@@ -18,6 +18,8 @@ Intervals = tuple[tuple[int, int], ...]
 """Closed integer intervals, sorted, disjoint and not adjacent."""
 
 _LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
+_BEYOND = 1 << 129
+"""Above every number, so that ``(n, _BEYOND)`` sorts behind all intervals that begin with n."""
 
 
 class Transport(StrEnum):
@@ -99,12 +101,20 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
         left, right = right, left
     if not left:
         return ()
-    starts = [low for low, _ in right] if len(right) > 8 * len(left) else None
+    if left[0][0] <= right[0][0] and left[0][1] >= right[-1][1]:
+        return right
     out: list[tuple[int, int]] = []
+    if _much_longer(right, left):
+        for low, high in left:
+            first, last = _touching(right, low, high)
+            if first < last:
+                at = len(out)
+                out += right[first:last]
+                out[at] = (max(low, out[at][0]), out[at][1])
+                out[-1] = (out[-1][0], min(high, out[-1][1]))
+        return tuple(out)
     at = 0
     for low, high in left:
-        if starts is not None:
-            at = max(bisect_right(starts, low) - 1, 0)
         while at < len(right) and right[at][1] < low:
             at += 1
         j = at
@@ -115,10 +125,29 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
 
 
 def subtract(left: Intervals, right: Intervals) -> Intervals:
-    """Numbers of the left side that the right side does not hold."""
+    """Numbers of the left side that the right side does not hold. What the right side leaves alone is copied whole."""
     if not left or not right:
         return left
+    if left == right:
+        return ()
     out: list[tuple[int, int]] = []
+    if _much_longer(left, right):
+        done = 0
+        for low, high in right:
+            first, last = _touching(left, low, high)
+            out += left[done:first]
+            # The interval at ``done`` may be what an interval before left of its end.
+            if first < last:
+                start, end = left[first][0], left[last - 1][1]
+                if first < done:
+                    start = out.pop()[0]
+                if start < low:
+                    out.append((start, low - 1))
+                if end > high:
+                    out.append((high + 1, end))
+            done = max(done, last)
+        out += left[done:]
+        return tuple(out)
     at = 0
     for low, high in left:
         start = low
@@ -135,6 +164,19 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
         if start <= high:
             out.append((start, high))
     return tuple(out)
+
+
+def _much_longer(one: Intervals, other: Intervals) -> bool:
+    """Whether searching the one for each interval of the other is cheaper than walking along both."""
+    return len(one) > 8 * len(other)
+
+
+def _touching(intervals: Intervals, low: int, high: int) -> tuple[int, int]:
+    """Slice of the intervals that have numbers from low to high."""
+    first = bisect_right(intervals, (low, _BEYOND)) - 1
+    if first < 0 or intervals[first][1] < low:
+        first += 1
+    return first, bisect_right(intervals, (high, _BEYOND))
 
 
 @dataclass(frozen=True, slots=True)
