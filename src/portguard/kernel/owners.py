@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,12 @@ from portguard.kernel.attribution import clean, unit_of_cgroup, unit_of_process
 from portguard.model.listener import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from portguard.kernel.cgroups import Cgroups
     from portguard.kernel.diag import Record
 
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_SOCKET = "socket:["
 _ARGUMENTS = 64
 _CHEAP = 0.02
 """Seconds. A walk over all processes that takes no longer may be done at every look-up."""
@@ -125,27 +124,27 @@ def _search(pids: Iterable[int], inodes: set[int], holders: dict[int, int]) -> b
         if not left:
             break
         try:
-            held = _sockets_of(pid)
+            # Listening sockets are opened early and have low numbers: what comes after them is not looked at.
+            for inode in _sockets_of(pid):
+                if inode in left:
+                    left.remove(inode)
+                    holders[inode] = pid
+                    if not left:
+                        break
         except PermissionError:
             denied = True
-            continue
         except OSError:
             continue  # It ended meanwhile, and its sockets with it.
-        for inode in left & held:
-            holders[inode] = pid
-        left -= held
     return denied
 
 
-def _sockets_of(pid: int) -> set[int]:
-    """Inodes of the sockets that a process holds. Raises OSError."""
-    held = set()
+def _sockets_of(pid: int) -> Iterator[int]:
+    """Inodes of the sockets that a process holds, in the order of their descriptors. Raises OSError."""
     directory = f"/proc/{pid}/fd"
     for name in os.listdir(directory):  # noqa: PTH208 - this runs over every descriptor of the host
         try:
-            found = _SOCKET.fullmatch(os.readlink(f"{directory}/{name}"))  # noqa: PTH115 - as above
+            target = os.readlink(f"{directory}/{name}")  # noqa: PTH115 - as above
         except FileNotFoundError:
             continue  # Closed meanwhile.
-        if found:
-            held.add(int(found[1]))
-    return held
+        if target.startswith(_SOCKET):
+            yield int(target[len(_SOCKET) : -1])
