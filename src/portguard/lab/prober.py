@@ -9,7 +9,8 @@ Requests (JSON lines; the reply repeats ``id``; times are seconds of the monoton
     {"op": "unwatch"} -> {"attempts": [[begun, outcome, ms]]}
 
 An outcome is ``open``, ``refused`` (a reset or an ICMP error told so) or ``dropped`` (no answer within the timeout).
-UDP is ``open`` when the same bytes come back.
+UDP is ``open`` when the same bytes come back. Between namespaces of one kernel an ICMP error may come back while
+connect() still holds the socket; TCP then keeps it until the retransmission after a second, and it counts as dropped.
 """
 
 from __future__ import annotations

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BASE = Path("/run/portguard-lab")
-PREFIX = "pglab-"
-
-_NAME = re.compile(rf"{PREFIX}(\d+)-")
+FAMILY = "pglab"
+"""Head of the names of all labs' namespaces. Labs with another base need another one: the locks lie in the base."""
 
 
 class RunDir:
     """Files of one run: configuration, status, logs, and the names under which the lab's processes appear."""
 
-    def __init__(self, base: Path = BASE, *, tag: int | None = None) -> None:
+    def __init__(self, base: Path = BASE, family: str = FAMILY, *, tag: int | None = None) -> None:
         self.base = base
+        self.family = family
         self.tag = os.getpid() if tag is None else tag
         self.path = base / str(self.tag)
         self._lock: IO[str] | None = None
@@ -39,7 +39,7 @@ class RunDir:
     @property
     def prefix(self) -> str:
         """Beginning of the names of this run's namespaces."""
-        return f"{PREFIX}{self.tag}-"
+        return f"{self.family}-{self.tag}-"
 
     def open(self) -> list[int]:
         """Claim the directory, after removing what crashed runs left. Returns the ids of those runs."""
@@ -47,7 +47,7 @@ class RunDir:
             self.base.mkdir(mode=0o755, parents=True, exist_ok=True)
             with (self.base / "lock").open("w") as everybody:
                 fcntl.flock(everybody, fcntl.LOCK_EX)
-                removed = remove_leftovers(self.base)
+                removed = remove_leftovers(self.base, self.family)
                 self._lock = (self.base / f"{self.tag}.lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.path.mkdir(mode=0o755)
@@ -71,23 +71,24 @@ class RunDir:
     def program(self, name: str, target: str = sys.executable) -> str:
         """Give a program another name, under which `ps` and portguard show the process."""
         link = self.path / "bin" / name
-        if not link.is_symlink():
-            link.symlink_to(target)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
         return str(link)
 
 
-def remove_leftovers(base: Path = BASE) -> list[int]:
+def remove_leftovers(base: Path, family: str) -> list[int]:
     """Remove namespaces, directories and locks of runs that are dead. Returns their ids."""
-    removed = [tag for tag in sorted(_tags(base)) if not _alive(base, tag)]
+    removed = [tag for tag in sorted(_tags(base, family)) if not _alive(base, tag)]
     for tag in removed:
-        remove_namespaces(namespaces(f"{PREFIX}{tag}-"))
+        remove_namespaces(namespaces(f"{family}-{tag}-"))
         shutil.rmtree(base / str(tag), ignore_errors=True)
         (base / f"{tag}.lock").unlink(missing_ok=True)
     return removed
 
 
-def _tags(base: Path) -> set[int]:
-    names = {int(match[1]) for name in namespaces(PREFIX) if (match := _NAME.match(name))}
+def _tags(base: Path, family: str) -> set[int]:
+    pattern = re.compile(rf"{re.escape(family)}-(\d+)-")
+    names = {int(match[1]) for name in namespaces(f"{family}-") if (match := pattern.match(name))}
     return names | {int(entry.stem) for entry in base.iterdir() if entry.stem.isdigit()}
 
 
