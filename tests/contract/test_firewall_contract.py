@@ -32,14 +32,12 @@ from contract_words import (
 
 from portguard.errors import NftError
 from portguard.model.ruleset import Chain, TableKey
-from portguard.model.transaction import Transaction
 
 if TYPE_CHECKING:
     from contract_sides import Side
 
     from portguard.kernel.world import Firewall
     from portguard.model.ruleset import Rule, Table
-    from portguard.model.transaction import Operation
 
 MISSING = "No such file or directory"
 BUSY = "Device or resource busy"
@@ -207,54 +205,6 @@ class TestCommitting:
         firewall.commit(tx(add_table()))
 
         assert firewall.read_table(OURS) is not None
-
-
-class TestGenerations:
-    """What makes the ruleset a new one."""
-
-    def test_a_commit_returns_the_generation_that_holds_it(self, firewall: Firewall) -> None:
-        before = firewall.generation()
-
-        assert firewall.commit(tx(add_table())) == before + 1 == firewall.generation()
-
-    @pytest.mark.parametrize(
-        ("present", "again"),
-        [
-            ((), Transaction()),
-            ((add_table(),), tx(add_table())),
-            ((add_table(), add_set(a_set("10.0.0.1"))), tx(add_elements("10.0.0.1"))),
-        ],
-        ids=["empty", "table", "element"],
-    )
-    def test_a_transaction_that_changes_nothing_makes_no_generation(
-        self, firewall: Firewall, present: tuple[Operation, ...], again: Transaction
-    ) -> None:
-        before = firewall.commit(tx(*present))
-
-        assert firewall.commit(again) == before
-
-    @pytest.mark.parametrize(
-        "again", [tx(add_chain()), tx(add_set(a_set("10.0.0.1")))], ids=["chain", "set with its elements"]
-    )
-    def test_adding_a_chain_or_set_that_exists_makes_a_generation_all_the_same(
-        self, firewall: Firewall, again: Transaction
-    ) -> None:
-        before = firewall.commit(tx(add_table(), add_chain(), add_set(a_set("10.0.0.1"))))
-
-        assert firewall.commit(again) == before + 1
-
-    def test_a_refused_transaction_makes_no_generation(self, firewall: Firewall) -> None:
-        before = firewall.generation()
-        with pytest.raises(NftError):
-            firewall.commit(tx(add_table(), delete_rule(1)))
-
-        assert firewall.generation() == before
-
-    def test_somebody_elses_commit_makes_a_generation(self, side: Side) -> None:
-        before = side.world.firewall.generation()
-        side.foreign(tx(add_table(THEIRS)))
-
-        assert side.world.firewall.generation() == before + 1
 
 
 class TestRefusals:
