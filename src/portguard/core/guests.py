@@ -190,8 +190,10 @@ def _openings(
         for report in reach.ports(service.transport, service.ports):
             for branch in report.within(opened_to(service)).branches:
                 for heal, body in _opening(service, branch, ruleset):
-                    if heal.key not in suspended and (heal.key, body) not in seen:
-                        seen.add((heal.key, body))
+                    # Two flows may document the same port for the same networks: one rule serves both.
+                    place = (str(branch.by), body)
+                    if heal.key not in suspended and place not in seen:
+                        seen.add(place)
                         yield heal
 
 

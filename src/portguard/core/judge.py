@@ -116,7 +116,7 @@ def _service(service: Service, snapshot: Snapshot, reach: Reach) -> ServiceVerdi
         verdict = Verdict.CRITICAL
     elif PathState.UNKNOWN is path or listener is ListenerState.UNKNOWN:
         verdict = Verdict.UNKNOWN
-    elif path is PathState.PARTIAL or (listener is ListenerState.LOOPBACK and not service.local):
+    elif path is PathState.PARTIAL or _wants_network(service, listener):
         verdict = Verdict.WARNING
     return ServiceVerdict(
         service=service,
@@ -128,6 +128,11 @@ def _service(service: Service, snapshot: Snapshot, reach: Reach) -> ServiceVerdi
         verdict=verdict,
         by_default=by_default,
     )
+
+
+def _wants_network(service: Service, listener: ListenerState) -> bool:
+    """Say whether a listener that others must reach is bound to loopback alone."""
+    return listener is ListenerState.LOOPBACK and service.listener_expected and not service.local
 
 
 def _listener(service: Service, snapshot: Snapshot) -> tuple[ListenerState, Listener | None]:
@@ -189,12 +194,7 @@ def _service_findings(services: Sequence[ServiceVerdict], snapshot: Snapshot) ->
                 port=_first(service),
                 flow=service.flow,
             )
-        if (
-            service.listener_expected
-            and row.listener is ListenerState.LOOPBACK
-            and not service.local
-            and about not in missing
-        ):
+        if _wants_network(service, row.listener) and about not in missing:
             missing.add(about)
             yield Finding(
                 kind=Kind.LISTENER_LOOPBACK_ONLY,
