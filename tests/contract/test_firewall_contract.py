@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from portguard.kernel.world import Firewall
     from portguard.model.ruleset import Rule, Table
+    from portguard.model.transaction import Transaction
 
 MISSING = "No such file or directory"
 BUSY = "Device or resource busy"
