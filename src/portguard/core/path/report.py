@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.model.net import AddressSet, Intervals, intersect, merge, subtract
@@ -49,7 +50,8 @@ def report(fates: dict[int, list[Fate]]) -> PathReport:
             branch = _judged([ends[place] for place in active])
             key = (branch.outcome, branch.general, branch.reason, _name(branch.ends[0]))
             parts = found.setdefault(key, (branch, {}))[1]
-            parts[version] = merge((*parts.get(version, ()), *pairs))
+            # Pieces with the same ends rise and never touch; those of other ends that make the same branch may.
+            parts[version] = merge((*parts[version], *pairs)) if version in parts else tuple(pairs)
     return PathReport(
         branches=tuple(
             _spelled(branch, AddressSet(parts.get(4, ()), parts.get(6, ())))
@@ -88,6 +90,10 @@ def _explicit(chain: Past, flow: Flow, rest: Intervals) -> list[Flow]:
 
 def _partition(ends: Sequence[End]) -> dict[tuple[int, ...], list[tuple[int, int]]]:
     """Cut all sources into pieces that meet the same ends: a sweep over the borders of their intervals."""
+    pairs = sorted(pair for end in ends for pair in end.sources)
+    if all(before[1] < after[0] for before, after in pairwise(pairs)):
+        # Hardly ever can one source meet several ends, and with large sets the sweep costs ten times this question.
+        return {(place,): list(end.sources) for place, end in enumerate(ends) if end.sources}
     borders: list[tuple[int, bool, int]] = []
     for place, end in enumerate(ends):
         for low, high in end.sources:
