@@ -17,7 +17,7 @@ from portguard.core.render import ALLOW_SETS, MARK, OWN_TABLE, allow_elements, g
 from portguard.model.apply import apply
 from portguard.model.net import Transport
 from portguard.model.path import Branch, Outcome
-from portguard.model.policy import Direction, opened_to
+from portguard.model.policy import Direction, Manager, opened_to
 from portguard.model.transaction import ElementOp, Operation, RuleOp, Transaction, Verb
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ def plan(
 
     ``suspended`` names heals that are not to be tried now because another writer keeps undoing them.
     """
+    if policy.manager not in (None, Manager.NFTABLES):
+        # The administrator says whose firewall it is: nothing is put into anybody's chains behind its back.
+        return GuestPlan(after=ruleset)
     heals: list[GuestHeal] = []
     world = ruleset
     for batch in (_left_over(policy, world), _allow_sets(policy, world, suspended)):

@@ -15,6 +15,7 @@ from portguard.core.render import guest_rules
 from portguard.model.judgement import PathState
 from portguard.model.net import AddressSet, Transport
 from portguard.model.path import Outcome, PathClass
+from portguard.model.policy import Manager
 from portguard.model.ruleset import Chain, Json, Rule, Ruleset, Set, Table, TableKey
 from portguard.model.transaction import ElementOp, RuleOp, Verb
 
@@ -228,3 +229,11 @@ def test_the_shape_shows_what_others_change_and_not_a_lost_marked_rule() -> None
 
     assert guests.shape(sites.ruleset(without_ours)) == guests.shape(healed)
     assert guests.shape(sites.ruleset(without_ban)) != guests.shape(healed)
+
+
+@pytest.mark.parametrize("manager", [Manager.PORTGUARD, Manager.FIREWALLD, Manager.UFW, Manager.IPTABLES])
+def test_where_the_administrator_names_another_manager_nothing_is_put_into_foreign_chains(manager: Manager) -> None:
+    policy = sites.policy(manager=manager)
+    ruleset = sites.ruleset(sites.input_table(policy="drop", name="site"))
+
+    assert not guests.plan(policy, ruleset, sites.LINKS, sites.documented(policy)).heals
