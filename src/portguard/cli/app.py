@@ -55,7 +55,13 @@ def parser(chosen: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"portguard {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = top.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=_Parser,
+        prog="portguard",  # else argparse formats a whole help text to find the name, and loads shutil for that
+    )
     for name, line in COMMANDS.items():
         if name == chosen:
             import_module(f"portguard.cli.{name}").add_parser(commands)
