@@ -69,13 +69,13 @@ class GuardedHost:
         netns.run("ip", "link", "set", "eth0", "up")
         netns.run("ip", "link", "set", "eth1", "up")
 
-    def start(self, **environ: str) -> None:
-        """Start the daemon and wait for its first status."""
+    def start(self, *through: str, **environ: str) -> None:
+        """Start the daemon, as the argument of another command if one is given, and wait for its first status."""
         assert namespace() != MAIN
         self.status_file.unlink(missing_ok=True)
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "portguard", "run", "--config", str(self.config)],
+                [*through, sys.executable, "-m", "portguard", "run", "--config", str(self.config)],
                 stderr=errors,
                 env={**os.environ, **environ},
             )

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from path_questions import ADDRESSES, ROUTES
 from portguard.model.net import IPAddress, Transport
 from portguard.model.path import Outcome
-from portguard.model.snapshot import Interface, Links, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,22 +37,12 @@ MARKER = 0x88B5
 
 SERVER_MAC = {"eth0": "02:00:00:00:00:10", "eth1": "02:00:00:00:01:10", "eth2": "02:00:00:00:02:10"}
 CLIENT_MAC = {"eth0": "02:00:00:00:00:20", "eth1": "02:00:00:00:01:20", "eth2": "02:00:00:00:02:20"}
-ADDRESSES = {
-    "eth0": ("10.1.0.1", "192.168.77.1", "fd01::1"),
-    "eth1": ("10.2.0.1", "fd02::1"),
-    "eth2": ("10.3.0.1", "fd03::1"),
-}
 OWN_ADDRESS = {4: "10.1.0.1", 6: "fd01::1"}
 """The server's first address of each version."""
 GATEWAY = {
     "eth0": ("10.1.255.254", "fd01::ffff"),
     "eth1": ("10.2.255.254", "fd02::ffff"),
     "eth2": ("10.3.0.10", "fd03::10"),
-}
-ROUTES = {
-    "eth0": ("0.0.0.0/0", "10.1.0.0/16", "::/0", "fd01::/64"),
-    "eth1": ("10.2.0.0/16", "172.20.0.0/16", "fd02::/64", "fd20::/32"),
-    "eth2": ("10.3.0.0/24", "fd03::/64"),
 }
 BEHIND = ("10.3.0.10", "fd03::10")
 """Hosts on the far side of ``eth2``, to which translations may send."""
@@ -244,29 +234,6 @@ _KEPT: dict[int, list[bytes]] = {}
 
 def _drained(link: socket.socket) -> list[bytes]:
     return _KEPT.pop(link.fileno(), [])
-
-
-def links() -> Links:
-    """The server's interfaces and routes, as :class:`Kernel` sets them up."""
-    names = list(SERVER_MAC)
-    return Links(
-        interfaces=tuple(
-            Interface(
-                index=place + 2,
-                name=name,
-                up=True,
-                addresses=tuple(
-                    (ipaddress.ip_address(text), 32 if "." in text else 128) for text in ADDRESSES[name]
-                ),
-            )
-            for place, name in enumerate(names)
-        ),
-        routes=tuple(
-            Route(network=ipaddress.ip_network(network), interface=names.index(name) + 2)
-            for name in names
-            for network in ROUTES[name]
-        ),
-    )
 
 
 def _write(path: str, value: int) -> None:

@@ -6,8 +6,9 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
-from packets import ADDRESSES, BEHIND, Probe
+from packets import BEHIND, Probe
 
+from path_questions import ADDRESSES
 from portguard.model.net import Transport
 
 if TYPE_CHECKING:

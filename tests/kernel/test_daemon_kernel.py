@@ -67,6 +67,23 @@ def test_a_heal_after_which_nothing_is_written_again(host: GuardedHost) -> None:
     assert [line.rpartition("# handle")[2] for line in again.splitlines()] == handles
 
 
+def test_a_host_without_etc_protocols_is_guarded_like_any_other(host: GuardedHost) -> None:
+    """A minimal system lacks the file: nft then knows few protocols by name, and prints their numbers."""
+    hide = '[ ! -e /etc/protocols ] || mount --bind /dev/null /etc/protocols; exec "$@"'
+    host.start("unshare", "--mount", "sh", "-ec", hide, "sh")
+    whole = host.own_rules()
+    host.netns.nft("delete table inet portguard", "add table inet foreign")
+    host.wait_for("rule_healed", "resolved", count=2)
+    listing = host.netns.run("nft", "-a", "list", "table", "inet", "portguard")
+    host.netns.nft("delete table inet foreign")
+    host.wait_for("rule_healed", "resolved", count=2)
+
+    assert sorted(host.own_rules()) == sorted(whole)
+    assert any("icmp" in line for line in whole)
+    assert host.netns.run("nft", "-a", "list", "table", "inet", "portguard") == listing
+    assert "heal_failed" not in host.log()
+
+
 def test_a_drop_table_is_opened_where_it_drops_and_a_ban_in_it_stays(host: GuardedHost) -> None:
     host.start()
     host.netns.nft(

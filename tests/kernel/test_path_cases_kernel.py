@@ -5,29 +5,26 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from packets import OWN_ADDRESS, Kernel, Probe
 
+from path_cases import CASES, RECORDED, Case
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.net import Transport
 from portguard.model.nft_text import statements_text
-
-UNIT = Path(__file__).parent.parent / "unit"
-sys.path.insert(0, str(UNIT / "core"))
-
-from path_cases import CASES, Case  # noqa: E402 - lies beside the unit tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.kernel
 
-LISTINGS: dict[str, Any] = json.loads((UNIT / "core" / "path_cases.json").read_text())
-STATEMENTS: list[dict[str, Any]] = json.loads((UNIT / "model" / "nft_statements.json").read_text())
+LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
+STATEMENTS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parent.parent / "unit" / "model" / "nft_statements.json").read_text()
+)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from packets import Kernel, Probe, links
+from packets import Kernel, Probe
 from random_rulesets import PORTS, probes, rulesets
 
+from path_questions import LINKS
 from portguard.core.path import evaluate
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text
@@ -35,7 +36,6 @@ pytestmark = pytest.mark.kernel
 WANTED = int(os.environ.get("PORTGUARD_FUZZ_PACKETS", "3000"))
 LONG = "PORTGUARD_FUZZ_PACKETS" in os.environ
 PER_RULESET = 12
-LINKS = links()
 UNSUPPORTED = (
     "not known beforehand",
     "differs from packet to packet",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from portguard.errors import ObserveError
 from portguard.kernel.fake_dump import dump
 from portguard.kernel.fake_events import FakeLinkEvents, FakeRulesetEvents
-from portguard.kernel.fake_nft import Tables, applied
 from portguard.kernel.world import World
+from portguard.model.apply import Tables, applied
 from portguard.model.listener import Listener, Owner
 from portguard.model.ruleset import Actor, Ruleset, RulesetChange
 from portguard.model.snapshot import Gap, Links, Scope

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import random
 
     from portguard.model.policy import Policy
+    from portguard.model.ruleset import Json
 
 POLICY = sites.policy()
 DESIRED = own_table(POLICY)
@@ -220,6 +221,22 @@ def test_what_does_the_same_is_spelled_the_same() -> None:
     assert canonical.body((long,)) == canonical.body((short,))
     assert canonical.body((port,)) != canonical.body((sites.match("tcp", "sport", 22),))
     assert canonical.body((port,)) != canonical.body((sites.match("tcp", "dport", {"set": [22, 23]}),))
+
+
+def test_a_protocol_is_the_same_by_name_and_by_number() -> None:
+    """nft prints numbers where there is no /etc/protocols, and its own names differ from those of the file."""
+
+    def of(right: Json) -> str:
+        return canonical.body(
+            ({"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": right}},)
+        )
+
+    assert of({"set": ["icmp", "icmpv6"]}) == of({"set": ["ipv6-icmp", "icmp"]}) == of({"set": [58, 1]})
+    assert of("tcp") == of(6) == of({"set": ["tcp"]})
+    assert of("tcp") != of("udp")
+    assert canonical.body((sites.match("tcp", "dport", "tcp"),)) != canonical.body(
+        (sites.match("tcp", "dport", 6),)
+    )
 
 
 def test_the_parts_of_a_concatenation_keep_their_order() -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from path_cases import CASES, Case, Expected
-from path_questions import LINKS, OWN, asked
 
+from path_cases import CASES, RECORDED, Case, Expected
+from path_questions import LINKS, OWN, asked
 from portguard.core.path import evaluate
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.net import EVERYTHING, AddressSet
 
-LISTINGS: dict[str, Any] = json.loads((Path(__file__).parent / "path_cases.json").read_text())
+LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
 
 QUESTIONS = [(case, expected) for case in CASES for expected in case.expected]
 

@@ -7,7 +7,10 @@ compares the listings, and sends a real packet for every expectation.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
+
+RECORDED = Path(__file__).parent / "path_cases.json"
 
 
 class Expected(NamedTuple):
