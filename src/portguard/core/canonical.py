@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from portguard.model.ruleset import Json, Rule
 
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 58}
+"""nft prints a protocol by its name of ``/etc/protocols``, and by its number on a host without that file."""
+
 
 def body(expr: Iterable[Json]) -> str:
     """Spell the statements of a rule without counter values; equal for rules that do the same."""
@@ -47,10 +50,11 @@ def _statement(statement: Json) -> Json:
     if name == "match" and isinstance(argument, dict):
         # libnftables writes "==" where it may have been given "in" for a set on the right, and reads both alike.
         operation = argument.get("op")
-        right = _value(argument.get("right"))
+        left = _value(argument.get("left"))
+        right = argument.get("right")
+        right = _value(_numbered(right) if left == {"meta": {"key": "l4proto"}} else right)
         if isinstance(right, list):
             right = sorted(right, key=_order)  # a list of flags comes back in the kernel's order
-        left = _value(argument.get("left"))
         if operation == "in" and not _flags(left):
             operation = "=="
         return {"match": {"op": operation, "left": left, "right": right}}
@@ -60,6 +64,17 @@ def _statement(statement: Json) -> Json:
 def _flags(left: Json) -> bool:
     """Whether the left side is a bit field, for which ``in`` means "any of these bits"."""
     return isinstance(left, dict) and (left.get("ct", {}).get("key") in {"state", "status"} or "&" in left)
+
+
+def _numbered(protocols: Json) -> Json:
+    """Spell protocols, one or a set of them, by their numbers."""
+    match protocols:
+        case str():
+            return _PROTOCOLS.get(protocols, protocols)
+        case {"set": [*members]} if len(protocols) == 1:
+            return {"set": [_numbered(member) for member in members]}
+        case _:
+            return protocols
 
 
 def _value(value: Json) -> Json:

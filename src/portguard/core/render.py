@@ -49,7 +49,8 @@ def _always() -> Iterator[Rule]:
     """Rules that keep a host alive whatever else is closed: they come first, before anything of the documents."""
     yield _plain("established", _match({"ct": {"key": "state"}}, ["established", "related"], op="in"))
     yield _plain("loopback", _match({"meta": {"key": "iifname"}}, "lo"))
-    yield _plain("icmp", _match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "ipv6-icmp"]}))
+    # nft knows these two names by itself; "ipv6-icmp" is known only where there is an /etc/protocols.
+    yield _plain("icmp", _match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "icmpv6"]}))
     # A DHCP client's answers are not "established": without them the host loses its own address.
     yield _plain("dhcp", _match(_field("udp", "dport"), 68))
     yield _plain("dhcpv6", _match(_field("udp", "dport"), 546))

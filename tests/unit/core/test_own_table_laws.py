@@ -224,7 +224,7 @@ def test_what_does_the_same_is_spelled_the_same() -> None:
 
 
 def test_a_protocol_is_the_same_by_name_and_by_number() -> None:
-    """nft prints numbers where there is no /etc/protocols, and its own names differ from those of the file."""
+    """The numbers are printed where there is no /etc/protocols, and nft's own names differ from those of the file."""
 
     def of(right: Json) -> str:
         return canonical.body(
