@@ -57,7 +57,9 @@ WATCH = "configuration watch"
 _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
 _LEAST_BETWEEN_LOOKS = 0.02
-"""Seconds between two full looks: a storm of announcements must not eat a core."""
+"""Seconds between two full looks."""
+_REST = 4.0
+"""Times as long as the last look took, nothing is looked at again: a storm of announcements gets a fifth of a core."""
 _CONFIG_SETTLE = 0.2
 """Seconds without a further change before a changed configuration is read: editors write in several steps."""
 
@@ -89,7 +91,7 @@ class Daemon:
         now = self._clock.monotonic()
         self._publisher = Publisher(host, self._clock)
         self._look_at: float | None = now
-        self._looked = float("-inf")
+        self._rested_at = float("-inf")
         self._poll_at = now + self._config.intervals.listeners
         self._full_at = now + self._config.intervals.full
         self._heartbeat_at = now
@@ -167,13 +169,10 @@ class Daemon:
                 self._look_soon(0.0)
         if now >= self._full_at:
             self._full_at = now + self._config.intervals.full
-            if self._observer.generation_moved():
-                self._observer.everything_changed()
-            self._observer.links_changed()
+            self._observer.time_passed()
             self._look_soon(0.0)
-        if self._look_at is not None and now >= max(self._look_at, self._looked + _LEAST_BETWEEN_LOOKS):
+        if self._look_at is not None and now >= max(self._look_at, self._rested_at):
             self._look()
-            self._drain()
         if now >= self._heartbeat_at and self._ready:
             self._heartbeat_at = now + self._config.intervals.heartbeat
             self._send(news.heartbeat(self._state, self._clock.now()))
@@ -182,7 +181,7 @@ class Daemon:
     def _timeout(self) -> float:
         due = [self._poll_at, self._full_at, self._heartbeat_at]
         if self._look_at is not None:
-            due.append(max(self._look_at, self._looked + _LEAST_BETWEEN_LOOKS))
+            due.append(max(self._look_at, self._rested_at))
         if self._reload_at is not None:
             due.append(self._reload_at)
         return max(0.0, min(due) - self._clock.monotonic())
@@ -246,9 +245,9 @@ class Daemon:
 
     def _look(self) -> None:
         self._look_at = None
+        began = self._clock.monotonic()
         snapshot = self._observer.snapshot()
         at = self._moment()
-        self._looked = at.monotonic
         self._events.append(
             WorldSeen(
                 at=at,
@@ -258,6 +257,9 @@ class Daemon:
                 change=self._foreign,
             )
         )
+        self._drain()
+        ended = self._clock.monotonic()
+        self._rested_at = ended + max(_LEAST_BETWEEN_LOOKS, _REST * (ended - began))
         if self._observer.blind:
             self._look_soon(_RETRY_BLIND)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from portguard.core.render import OWN_TABLE
+from portguard.daemon.ruleset_view import RulesetView
 from portguard.errors import ObserveError
 from portguard.exposure.identify import sensitive
 from portguard.kernel.legacy import legacy_tables
@@ -13,11 +12,10 @@ from portguard.model.snapshot import Gap, Scope, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from collections.abc import Set as AbstractSet
 
     from portguard.kernel.world import World
     from portguard.model.listener import Listener
-    from portguard.model.ruleset import Ruleset, RulesetChange, Table, TableKey
+    from portguard.model.ruleset import RulesetChange, Table
     from portguard.model.snapshot import Links
     from portguard.model.transaction import Transaction
 
@@ -31,40 +29,23 @@ class Observer:
         self._world = world
         self._legacy = legacy
         self._gaps: dict[str, Gap] = {}
-        self._ruleset: Ruleset | None = None
-        self._ruleset_stale = True
-        self._own_stale = False
-        self._own_read = -1
-        """Generation that the own table's last reading holds at least."""
-        self._announced = -1
-        """Generation of the last announcement."""
+        self._view = RulesetView(world.firewall)
         self._listeners: tuple[Listener, ...] | None = None
         self._links: Links | None = None
         self._links_stale = True
+        self._unreadable = False
         self.standing_gaps: dict[str, Gap] = {}
         """Gaps that others report: a watch that could not be set up, a status file that cannot be written."""
 
     # --- what changed ------------------------------------------------------------------------------------------
 
     def ruleset_changed(self, changes: tuple[RulesetChange, ...]) -> None:
-        """Note announced transactions; one that touched only the own table costs one table to follow."""
-        for change in changes:
-            read = self._ruleset.generation if self._ruleset is not None else -1
-            announced, self._announced = max(self._announced, read), change.generation
-            if change.generation > max(announced + 1, read + 1):
-                self._ruleset_stale = True  # an announcement in between was lost
-            if change.generation > read:
-                self._touched(change.tables, change.generation)
+        """Note announced transactions."""
+        self._view.announced(changes)
 
     def committed(self, transaction: Transaction) -> None:
-        """Note an own transaction at once: its announcement may come after the next look."""
-        self._touched({operation.table for operation in transaction.operations}, None)
-
-    def _touched(self, tables: AbstractSet[TableKey], generation: int | None) -> None:
-        if set(tables) - {OWN_TABLE}:
-            self._ruleset_stale = True
-        elif generation is None or generation > self._own_read:
-            self._own_stale = True
+        """Note an own transaction."""
+        self._view.committed(transaction)
 
     def set_standing_gap(self, name: str, gap: Gap | None) -> None:
         """Keep a gap that somebody else found in every snapshot, until it is taken back with None."""
@@ -78,37 +59,30 @@ class Observer:
         self._links_stale = True
 
     def everything_changed(self) -> None:
-        """Forget all readings: announcements were lost, or a slow timer distrusts them."""
-        self._ruleset_stale = self._links_stale = True
+        """Forget all readings: announcements were lost."""
+        self._view.distrust()
+        self._links_stale = True
 
-    def generation_moved(self) -> bool:
-        """Ask the kernel whether the ruleset is still the one that was read. Costs microseconds."""
-        try:
-            now = self._world.firewall.generation()
-        except ObserveError:
-            return True
-        return self._ruleset is None or now != max(self._ruleset.generation, self._announced, self._own_read)
+    def time_passed(self) -> None:
+        """Distrust what may have changed without an announcement: the slow pass."""
+        if self._view.moved():
+            self._view.distrust()
+        self._links_stale = True
 
     @property
     def blind(self) -> bool:
         """Whether something could not be read last time, so that it is worth trying again soon."""
-        return bool(self._gaps)
+        return bool(self._gaps) or self._unreadable
 
     # --- readings ----------------------------------------------------------------------------------------------
 
     def own_table(self) -> tuple[Table | None, bool]:
         """Read the own table now; the flag says whether it could be read at all."""
         try:
-            generation = self._world.firewall.generation()
-            table = self._world.firewall.read_table(OWN_TABLE)
+            return self._view.own_table(), True
         except ObserveError as error:
             self._gap(Scope.RULESET, error)
             return None, False
-        self._own_read = generation
-        self._own_stale = False
-        if self._ruleset is not None:
-            self._put_own(table)
-        return table, True
 
     def listeners(self) -> bool:
         """Read the listeners; says whether they differ from the last reading."""
@@ -118,13 +92,7 @@ class Observer:
 
     def snapshot(self) -> Snapshot:
         """Read what is stale, and give everything as it is now."""
-        if self._ruleset_stale or self._ruleset is None:
-            self._ruleset = self._read(Scope.RULESET, self._world.firewall.read)
-            self._ruleset_stale = self._ruleset is None
-            self._own_stale = False
-        elif self._own_stale:
-            _, read = self.own_table()
-            self._ruleset_stale = not read
+        ruleset = self._read(Scope.RULESET, self._view.current)
         self.listeners()
         if self._links_stale or self._links is None:
             self._links = self._read(Scope.ADDRESSES, self._world.links.read)
@@ -138,14 +106,15 @@ class Observer:
                     reason=f"tables {', '.join(legacy)} are in use, and nft cannot show their rules",
                 )
             )
-        if self._ruleset is not None:
+        self._unreadable = ruleset is not None and bool(ruleset.unreadable)
+        if ruleset is not None:
             gaps += (
                 Gap(scope=f"{Scope.RULESET} {key}", reason=reason)
-                for key, reason in self._ruleset.unreadable.items()
+                for key, reason in ruleset.unreadable.items()
             )
         return Snapshot(
             listeners=self._listeners,
-            ruleset=self._ruleset,
+            ruleset=ruleset,
             links=self._links,
             gaps=tuple(sorted(gaps)),
         )
@@ -153,13 +122,6 @@ class Observer:
     def sensitive(self) -> Mapping[int, str]:
         """Name what must never be exposed among the listeners last read."""
         return sensitive(self._listeners or ())
-
-    def _put_own(self, table: Table | None) -> None:
-        assert self._ruleset is not None
-        tables = {key: row for key, row in self._ruleset.tables.items() if key != OWN_TABLE}
-        if table is not None:
-            tables[OWN_TABLE] = table
-        self._ruleset = replace(self._ruleset, tables=tables)
 
     def _read(self, scope: Scope, read: Callable[[], T]) -> T | None:
         try:

@@ -71,7 +71,7 @@ class Nft:
         for _ in range(_TRIES):
             generation = self.generation()
             try:
-                return self._read_table(key, generation, monotonic() + _TIMEOUT, in_process=True)
+                return self._read_table(key, generation, monotonic() + _TIMEOUT, in_process=key == self._own)
             except ObserveError as error:
                 if self.generation() == generation:
                     raise ObserveError(f"table {key}: {error}") from error
