@@ -15,7 +15,7 @@ from portguard.kernel.netlink import (
     NETLINK_ROUTE,
     Message,
     attributes,
-    messages,
+    distinct,
     open_socket,
     string,
 )
@@ -52,6 +52,8 @@ class NftEvents:
         """Join the kernel's group; ``firewall`` tells own commits. Raises ObserveError without CAP_NET_ADMIN."""
         self._firewall = firewall
         self._touched: set[TableKey] = set()
+        self._heads: dict[int, bytes] = {}
+        """How the announcements of the present transaction began, by type."""
         self._generation: int | None = None
         try:
             self._socket = open_socket(
@@ -78,7 +80,7 @@ class NftEvents:
                 datagram = _receive(self._socket)
                 if datagram is None:
                     break
-                for message in messages(datagram):
+                for message in distinct(datagram, NFGENMSG.size, self._heads):
                     change = self._take(message)
                     if change is not None:
                         lost |= self._skipped(change.generation)
@@ -89,6 +91,7 @@ class NftEvents:
             # Neither the generation nor the tables of a transaction whose end was swallowed say anything about
             # the next one. The overrun is told first, before what was queued until then, so this is done last.
             self._touched.clear()
+            self._heads.clear()
             self._generation = None
         return Events(changes=tuple(changes), lost=lost)
 
@@ -108,6 +111,7 @@ class NftEvents:
     def _change(self, message: Message) -> RulesetChange:
         """Make the change that a NEWGEN concludes."""
         received = monotonic()
+        self._heads.clear()
         fields = dict(attributes(message.payload, NFGENMSG.size))
         pid = int.from_bytes(fields[_NFTA_GEN_PROC_PID]) if _NFTA_GEN_PROC_PID in fields else None
         comm = string(fields[_NFTA_GEN_PROC_NAME]) if _NFTA_GEN_PROC_NAME in fields else None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portguard.errors import ObserveError
 from portguard.kernel import netlink
-from portguard.kernel.netlink import HEADER, attributes, messages, request, string
+from portguard.kernel.netlink import HEADER, attributes, distinct, messages, request, string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,3 +153,46 @@ class TestRequest:
         kernel.answers(answer(20, b"1"))
 
         assert ask(kernel, dump=False) == [b"1"]
+
+
+class TestDistinct:
+    """Leaving out what begins as the one before."""
+
+    def test_of_many_announcements_of_one_table_one_is_given_and_of_each_other_table_one(self) -> None:
+        ours = [message(1, b"fix!" + attribute(1, b"ours") + attribute(2, bytes([n]))) for n in range(5)]
+        theirs = [message(1, b"fix!" + attribute(1, b"theirs") + attribute(2, bytes([n]))) for n in range(5)]
+
+        found = list(distinct(b"".join(ours + theirs + ours), 4, {}))
+
+        assert [bytes(row.payload[8:12]) for row in found] == [b"ours", b"thei", b"ours"]
+
+    def test_another_type_or_another_fixed_part_is_another_announcement(self) -> None:
+        rows = [
+            message(1, b"fix!" + attribute(1, b"ours")),
+            message(2, b"fix!" + attribute(1, b"ours")),
+            message(1, b"FIX!" + attribute(1, b"ours")),
+        ]
+
+        assert [row.type for row in distinct(b"".join(rows), 4, {})] == [1, 2, 1]
+
+    def test_what_was_given_before_is_remembered_over_datagrams_until_the_caller_forgets_it(self) -> None:
+        datagram, heads = message(1, b"fix!" + attribute(1, b"ours")), dict[int, bytes]()
+
+        assert len(list(distinct(datagram, 4, heads))) == 1
+        assert not list(distinct(datagram, 4, heads))
+        heads.clear()
+        assert len(list(distinct(datagram, 4, heads))) == 1
+
+    def test_a_name_that_another_one_begins_with_is_another_name(self) -> None:
+        rows = [message(1, b"fix!" + attribute(1, name)) for name in (b"ours\0", b"ours2\0", b"ours\0")]
+
+        assert len(list(distinct(b"".join(rows), 4, {}))) == 3
+
+    @given(st.lists(st.binary(max_size=12), min_size=1, max_size=6), st.data())
+    def test_a_message_that_is_cut_off_is_noticed(self, payloads: list[bytes], data: st.DataObject) -> None:
+        # No padding behind the last one, which may be missing.
+        whole = b"".join(message(1, payload + bytes(-len(payload) % 4)) for payload in payloads)
+        cut = data.draw(st.integers(len(whole) - HEADER.size + 1, len(whole) - 1))
+
+        with pytest.raises(ObserveError, match="cut off"):
+            list(distinct(whole[:cut], 4, {}))
