@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,21 @@ _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 58}
 
 def body(expr: Iterable[Json]) -> str:
     """Spell the statements of a rule without counter values; equal for rules that do the same."""
-    return json.dumps([_statement(statement) for statement in expr], sort_keys=True, separators=(",", ":"))
+    return _body(json.dumps([_uncounted(statement) for statement in expr], separators=(",", ":")))
+
+
+@lru_cache(maxsize=4096)
+def _body(spelled: str) -> str:
+    """Respell a body. Remembered, because a heal compares the same fifty rules with the same fifty rules again."""
+    statements = [_statement(statement) for statement in json.loads(spelled)]
+    return json.dumps(statements, sort_keys=True, separators=(",", ":"))
+
+
+def _uncounted(statement: Json) -> Json:
+    """Leave out the figures of an anonymous counter; the name of a named one is content."""
+    if isinstance(statement, dict) and isinstance(statement.get("counter"), dict) and len(statement) == 1:
+        return {"counter": None}
+    return statement
 
 
 def rule_body(rule: Rule) -> str:
@@ -44,9 +59,6 @@ def _statement(statement: Json) -> Json:
     if not isinstance(statement, dict) or len(statement) != 1:
         return statement
     (name, argument), *_ = statement.items()
-    if name == "counter":
-        # A named counter is content; the figures of an anonymous one are not.
-        return {"counter": argument if isinstance(argument, str) else None}
     if name == "match" and isinstance(argument, dict):
         # libnftables writes "==" where it may have been given "in" for a set on the right, and reads both alike.
         operation = argument.get("op")

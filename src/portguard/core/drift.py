@@ -56,11 +56,8 @@ def mendable(drift: Drift, allowed: frozenset[str]) -> Drift:
 
 def describe(drift: Drift, desired: Table) -> tuple[str, tuple[str, ...]]:
     """Say what was wrong in one clause, with the rules concerned as nft text (20 at most)."""
-    evidence = tuple(
-        f"{sign} {statements_text(rule.expr)}"
-        for sign, rules in (("-", drift.missing), ("+", drift.unexpected))
-        for rule in rules
-    )[:20]
+    rows = [*(("-", rule) for rule in drift.missing), *(("+", rule) for rule in drift.unexpected)]
+    evidence = tuple(f"{sign} {statements_text(rule.expr)}" for sign, rule in rows[:20])
     if drift.lost:
         return f"table {desired.key} was removed, with {_count(len(drift.missing), 'rule')}", evidence
     if drift.broken is not None:
