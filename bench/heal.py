@@ -142,7 +142,8 @@ def measure(*, quick: bool) -> list[Figure]:
                 with healer() as pid:
                     rests(pid)
                     wanted = own_table()
-                    for name, write in writers.items():
+                    # The wait for a writer that ends is the kernel's: more rules would tell nothing of the healer.
+                    for name, write in (writers if size == 0 else {ALIVE: writers[ALIVE]}).items():
                         trial = Trial(clock=clock, write=write, healer=pid, wanted=wanted, restore=text)
                         for action in ACTIONS:
                             say(f"{subject}, {size:,} foreign rules, {action} by {name}")
@@ -181,21 +182,21 @@ def _one_shot(text: str) -> None:
 
 
 def _figures(found: dict[tuple[str, int, str, str], Samples], sizes: tuple[int, ...]) -> Iterator[Figure]:
-    for size in sizes:
-        rules = f"{size:,} foreign rules" if size else "no foreign rules"
-        for name, aim in ((ALIVE, AIM_ALIVE), (ONE_SHOT, AIM_ONE_SHOT)):
-            for action in ACTIONS:
-                case = f"{action} by {name}, {rules}"
-                ours, bare = (found[action, size, name, subject] for subject in ("portguard", "nft -f"))
-                yield Figure(case=case, subject="portguard", unit=UNIT, samples=ours, aim=aim)
-                yield Figure(case=case, subject="watcher with nft -f", unit=UNIT, samples=bare)
-    for name in (ALIVE, ONE_SHOT):
+    aims = {ALIVE: AIM_ALIVE, ONE_SHOT: AIM_ONE_SHOT}
+    for (action, size, name, subject), samples in found.items():
+        if subject == "portguard":
+            rules = f"{size:,} foreign rules" if size else "no foreign rules"
+            case = f"{action} by {name}, {rules}"
+            yield Figure(case=case, subject=subject, unit=UNIT, samples=samples, aim=aims[name])
+            bare = found[action, size, name, "nft -f"]
+            yield Figure(case=case, subject="watcher with nft -f", unit=UNIT, samples=bare)
+    for subject in ("portguard", "nft -f"):
         for action in ACTIONS:
-            none, most = (found[action, size, name, "portguard"] for size in (sizes[0], sizes[-1]))
+            none, most = (found[action, size, ALIVE, subject] for size in (sizes[0], sizes[-1]))
             yield Figure(
-                case=f"growth: median with {sizes[-1]:,} foreign rules by that with none",
-                subject=f"{action}, {'alive' if name is ALIVE else name}",
+                case=f"growth: the median with {sizes[-1]:,} foreign rules by that with none",
+                subject=f"{subject}: {action}",
                 unit="times",
                 samples=Samples.of([most.median / none.median]),
-                aim=AIM_GROWTH,
+                aim=AIM_GROWTH if subject == "portguard" else None,
             )
