@@ -77,9 +77,8 @@ class View:
         if result.failed:
             text = Text(f"✘ not as it should be: {', '.join(result.failed)}", style="bold red")
         else:
-            text = Text(
-                f"✔ {len(result.steps)} of {len(result.steps)} steps did what they should", style="bold green"
-            )
+            played = sum(step.skipped is None for step in result.steps)
+            text = Text(f"✔ {played} of {played} steps did what they should", style="bold green")
         self._console.print(text)
 
     def stay(self, stage: Stage) -> None:
@@ -114,6 +113,8 @@ class View:
 
 def _step(result: StepResult) -> Group:
     sign, style = ("✔", "bold green") if result.ok else ("✘", "bold red")
+    if result.skipped is not None:
+        sign, style = "-", "bold"
     title = Text.assemble(
         (f"{sign} {result.title}", style), (f"  {result.name}, {result.took_s:.1f} s", "dim")
     )
@@ -126,6 +127,8 @@ def _step(result: StepResult) -> Group:
 
 
 def _rows(result: StepResult) -> Iterator[tuple[str, Text]]:
+    if result.skipped is not None:
+        yield "skipped", Text(result.skipped)
     for did in result.did:
         yield "did", Text(did)
     for row in result.detected:

@@ -25,6 +25,10 @@ class ListenerDied(Step):
     kinds: ClassVar = (Kind.LISTENER_MISSING,)
     heals: ClassVar = False
 
+    def not_here(self, stage: Stage) -> str | None:
+        """Skip it where the role demands no listener: a missing one is then no finding."""
+        return None if _required_ports(stage) else "the role requires no listener that others reach"
+
     def expectations(self, stage: Stage) -> list[Expectation]:
         """Expect refusal while it is away."""
         probe = _required(stage)
@@ -141,19 +145,23 @@ def _reserved(stage: Stage) -> str:
     return f"{network[min(10, network.num_addresses - 1)]}/{network.prefixlen}"
 
 
-def _required(stage: Stage) -> Probe:
-    """Pick a port whose listener must not be missing; not the first two, which other steps strike."""
+def _required_ports(stage: Stage) -> list[Probe]:
+    """List a connection to each port whose listener must not be missing, TCP first."""
     expected = {
         (service.transport.value, service.ports.first)
         for service in stage.policy.inbound
         if service.listener_expected and service.ports is not None and not service.local
     }
     rows = {
-        row.port: row for row in stage.documented if ("tcp", row.port) in expected and row.transport == "tcp"
+        (row.transport, row.port): row for row in stage.documented if (row.transport, row.port) in expected
     }
-    if not rows:
-        raise LabError("the role requires no TCP listener: the lab has none to close")
-    return list(rows.values())[min(2, len(rows) - 1)]
+    return sorted(rows.values(), key=lambda row: row.transport)
+
+
+def _required(stage: Stage) -> Probe:
+    """Pick one; not the first two, which other steps strike."""
+    rows = _required_ports(stage)
+    return rows[min(2, len(rows) - 1)]
 
 
 def _spec(stage: Stage, probe: Probe) -> tuple[str, int, bool]:

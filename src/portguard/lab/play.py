@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portguard.lab.prober import DROPPED, OPEN, REFUSED
-from portguard.lab.results import Connection, Detection, Healing, Outage, StepResult
+from portguard.lab.results import Connection, Detection, Healing, Outage, StepResult, Sweep
 from portguard.lab.stage import NFT
 from portguard.model.finding import Kind
 
@@ -57,6 +57,11 @@ def play(stage: Stage, step: Step, first: Baseline, audience: Audience) -> StepR
     """Play a step to its end, whatever goes wrong in it. Raises LabError when the lab itself broke."""
     began = time.monotonic()
     audience.began(step)
+    reason = step.not_here(stage)
+    if reason is not None:
+        skipped = StepResult(name=step.name, title=step.title, skipped=reason)
+        audience.finished(skipped)
+        return skipped
     performance = _Performance(stage=stage, step=step, audience=audience)
     try:
         performance.strike()
@@ -91,7 +96,7 @@ class _Performance:
     healed: tuple[Healing, ...] = ()
     outage: Outage | None = None
     resolved: tuple[str, ...] = ()
-    result_sweep: Any = None
+    swept: Sweep | None = None
 
     # --- the blow ----------------------------------------------------------------------------------------------
 
@@ -168,7 +173,7 @@ class _Performance:
         if step.heals:
             self._see_heal()
             self.outcomes["after"] = self._until([row.after for row in self.expectations])
-            self.result_sweep = self._sweep()
+            self.swept = self._sweep()
 
     def _kinds_seen(self) -> set[str]:
         return {
@@ -201,27 +206,34 @@ class _Performance:
     def put_back(self, first: Baseline) -> None:
         """Wait until the daemon thinks of the world what it thought at first."""
         self.audience.doing("putting the world back")
-        if not self.stage.guard.wait(lambda: baseline(self.stage) == first, WITHIN):
+        lasting = {kind.value for kind in (*self.step.kinds, *self.step.extra_kinds(self.stage))} - _MOMENTARY
+        if not self.stage.guard.wait(
+            lambda: baseline(self.stage) == first and lasting <= self._ended(), WITHIN
+        ):
             now = self.stage.guard.status()
             kinds = sorted({row["kind"] for row in now["findings"] if row["id"] not in first.findings})
-            self.problems.append(
-                f"afterwards the verdict is {now['verdict']}, not {first.verdict}"
-                + (f", with {', '.join(kinds)}" if kinds else "")
-            )
-        ended = {
+            if baseline(self.stage) != first:
+                self.problems.append(
+                    f"afterwards the verdict is {now['verdict']}, where it was {first.verdict}"
+                    + (f", with {', '.join(kinds)}" if kinds else "")
+                )
+            self.problems += [
+                f"the daemon did not say that {kind} ended" for kind in sorted(lasting - self._ended())
+            ]
+        self.resolved = tuple(sorted(self._ended()))
+        if not self.step.heals:
+            self.outcomes["after"] = self._until([row.after for row in self.expectations])
+            self.swept = self._sweep()
+
+    def _ended(self) -> set[str]:
+        """Kinds of findings that ended since the world was put back."""
+        return {
             event.kind
             for event in self.stage.guard.since(self.seen)
             if event.state == "resolved" and event.kind != Kind.RULE_HEALED.value
         }
-        self.resolved = tuple(sorted(ended))
-        lasting = {kind.value for kind in (*self.step.kinds, *self.step.extra_kinds(self.stage))} - _MOMENTARY
-        for kind in sorted(lasting - ended):
-            self.problems.append(f"{kind} did not end when the world was put back")
-        if not self.step.heals:
-            self.outcomes["after"] = self._until([row.after for row in self.expectations])
-            self.result_sweep = self._sweep()
 
-    def _sweep(self) -> Any:
+    def _sweep(self) -> Sweep:
         self.audience.doing("trying every documented connection")
         sweep = self.stage.sweep()
         self.problems += [f"documented, and not open: {row}" for row in sweep.shut]
@@ -264,7 +276,7 @@ class _Performance:
             healed=self.healed,
             connections=connections,
             outage=self.outage,
-            sweep=self.result_sweep,
+            sweep=self.swept,
             resolved=self.resolved,
             problems=tuple(self.problems),
             took_s=round(took, 2),

@@ -91,6 +91,8 @@ class StepResult:
     sweep: Sweep | None = None
     resolved: tuple[str, ...] = ()
     """Kinds of findings that ended when the world was put back."""
+    skipped: str | None = None
+    """Why the step was not played: it makes no sense for the role."""
     problems: tuple[str, ...] = ()
     """What was not as it should be; none when the step did what it should."""
     took_s: float = 0.0

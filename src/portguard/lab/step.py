@@ -36,6 +36,10 @@ class Step(ABC):
     same_table: ClassVar[bool] = False
     """Whether portguard's table must afterwards hold exactly what it held before."""
 
+    def not_here(self, stage: Stage) -> str | None:  # noqa: ARG002 - most steps fit every role
+        """Say why the step makes no sense on this stage; None where it does."""
+        return None
+
     @abstractmethod
     def expectations(self, stage: Stage) -> list[Expectation]:
         """Connections to look at; where there are any, the first one is watched."""
