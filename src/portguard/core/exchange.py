@@ -165,6 +165,8 @@ class State:
     """Heals that the kernel took, with the milliseconds from announcement to commit, until the next look."""
     tried: frozenset[ServiceKey] = frozenset()
     """Services that were healed and are shut all the same."""
+    fine_at: float = float("-inf")
+    """Monotonic time of the last look after which nothing was left to heal."""
     calm: Shape | None = None
     """Shape of the foreign tables when they last were at rest."""
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -23,10 +23,9 @@ from portguard.model.transaction import ElementOp, Operation, RuleOp, Transactio
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from portguard.model.listener import Listener
     from portguard.model.policy import Policy, Service
     from portguard.model.ruleset import Rule, Ruleset, Set, Table, TableKey
-    from portguard.model.snapshot import Links
+    from portguard.model.snapshot import Snapshot
 
 _ROUNDS = 8
 """Base chains that may each drop the same port, one opened per round; more than that is not a firewall to fix blindly."""
@@ -59,32 +58,39 @@ class GuestPlan:
 
 def plan(
     policy: Policy,
-    ruleset: Ruleset,
-    links: Links | None,
-    listeners: Sequence[Listener] | None,
+    snapshot: Snapshot,
     suspended: frozenset[str] = frozenset(),
+    *,
+    reach: Reach | None = None,
+    rounds: int = _ROUNDS,
 ) -> GuestPlan:
     """Work out the marked rules and set elements that are missing or left over in foreign tables.
 
-    ``suspended`` names heals that are not to be tried now because another writer keeps undoing them.
+    ``suspended`` names heals that are not to be tried now because another writer keeps undoing them; ``reach`` is over the
+    same snapshot, where somebody has asked it already. The ruleset of the snapshot must have been read.
     """
+    world = snapshot.ruleset
+    assert world is not None, "what could not be read is not planned for"
     if policy.manager not in (None, Manager.NFTABLES):
         # The administrator says whose firewall it is: nothing is put into anybody's chains behind its back.
-        return GuestPlan(after=ruleset)
+        return GuestPlan(after=world)
     heals: list[GuestHeal] = []
-    world = ruleset
     for batch in (_left_over(policy, world), _allow_sets(policy, world, suspended)):
-        rows = list(batch)
-        world = apply(world, Transaction(operations=tuple(row.operation for row in rows)))
-        heals += rows
-    for _ in range(_ROUNDS):
-        reach = Reach(world, links, listeners)
+        if rows := list(batch):
+            world, reach = _after(world, rows), None
+            heals += rows
+    for _ in range(rounds):
+        reach = reach or Reach(world, snapshot.links, snapshot.listeners)
         rows = list(_openings(policy, world, reach, suspended))
         if not rows:
             break
-        world = apply(world, Transaction(operations=tuple(row.operation for row in rows)))
+        world, reach = _after(world, rows), None
         heals += rows
     return GuestPlan(heals=tuple(heals), after=world)
+
+
+def _after(ruleset: Ruleset, rows: Sequence[GuestHeal]) -> Ruleset:
+    return apply(ruleset, Transaction(operations=tuple(row.operation for row in rows)))
 
 
 Shape: TypeAlias = "Mapping[TableKey, tuple[object, ...]]"

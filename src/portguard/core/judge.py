@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 
 
-def judge(policy: Policy, snapshot: Snapshot, sensitive: Mapping[int, str]) -> Judgement:
+def judge(
+    policy: Policy, snapshot: Snapshot, sensitive: Mapping[int, str], reach: Reach | None = None
+) -> Judgement:
     """Conclude everything that can be concluded, and say unknown of the rest.
 
     ``sensitive`` names what must never be exposed by the cookie of its socket: ``redis``, ``jmx``, ``jdwp``.
+    ``reach`` is over the same snapshot, where somebody has asked it already.
     """
-    reach = Reach(snapshot.ruleset, snapshot.links, snapshot.listeners)
+    reach = reach or Reach(snapshot.ruleset, snapshot.links, snapshot.listeners)
     services = tuple(_service(service, snapshot, reach) for service in policy.services)
     findings = [
         *_gap_findings(snapshot.gaps),

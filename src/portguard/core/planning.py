@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portguard.core import guests
@@ -29,6 +30,6 @@ def plan(policy: Policy, snapshot: Snapshot) -> tuple[Transaction, Ruleset]:
     desired = own_table(policy)
     own = mend(desired, compare(desired, seen))
     ruleset = apply(ruleset, own)
-    foreign = guests.plan(policy, ruleset, snapshot.links, snapshot.listeners)
+    foreign = guests.plan(policy, replace(snapshot, ruleset=ruleset))
     after = foreign.after if foreign.after is not None else ruleset
     return Transaction(operations=(*own.operations, *foreign.transaction.operations)), after

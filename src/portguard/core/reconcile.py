@@ -33,13 +33,15 @@ from portguard.core.exchange import (
 )
 from portguard.core.judge import judge
 from portguard.core.lifecycle import Alert, AlertState
+from portguard.core.reach import Reach
 from portguard.core.render import OWN_TABLE, own_table
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.transaction import Transaction
 
 if TYPE_CHECKING:
     from portguard.model.policy import Policy
-    from portguard.model.ruleset import Actor, Table
+    from portguard.model.ruleset import Actor, RulesetChange, Table
+    from portguard.model.snapshot import Snapshot
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -143,25 +145,32 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
     if policy is None:
         return state, (Publish(),)
     commands: list[Command] = []
-    ruleset = event.snapshot.ruleset
-    actor = event.change.actor if event.change is not None else None
-    began = event.change.received if event.change is not None else at.monotonic
+    snapshot, ruleset = event.snapshot, event.snapshot.ruleset
+    # Of a change before the last look that found all in order nobody is accused, and no time is counted from it.
+    change = event.change if event.change is not None and event.change.received > state.fine_at else None
+    actor, began = (change.actor, change.received) if change is not None else (None, at.monotonic)
     if ruleset is not None and OWN_TABLE not in ruleset.unreadable:
         state, mending = _mend(state, ruleset.tables.get(OWN_TABLE), actor, began, at, announced=False)
         commands += mending
 
-    judgement = judge(policy, event.snapshot, event.sensitive)
+    reach = Reach(ruleset, snapshot.links, snapshot.listeners)
     state, calm = _at_rest(state, event)
+    if not calm:
+        commands.append(Look(after=policy.limits.settle - event.quiet))
+    elif policy.mode.writes and not state.usurped:
+        state, opening = _open_guests(state, snapshot, reach, change, at)
+        commands += opening
+        if any(isinstance(command, Run) for command in opening):
+            # What is judged now would be history in a moment: the look that follows the heal judges.
+            return state, tuple(commands)
+
+    judgement = judge(policy, snapshot, event.sensitive, reach)
     healed: tuple[Alert, ...] = ()
     if calm:
         # While somebody is still writing, what is shut may be their doing and not a heal that failed.
         state, healed = outcome.verify(state, judgement, at)
+        state = replace(state, fine_at=at.monotonic)
     state = replace(state, judgement=judgement, limiter=state.limiter.rested(policy.limits, at.monotonic))
-    if not calm:
-        commands.append(Look(after=policy.limits.settle - event.quiet))
-    elif policy.mode.writes and ruleset is not None and not state.usurped:
-        state, opening = _open_guests(state, event, began)
-        commands += opening
     findings = (*judgement.findings, *outcome.own_findings(state, judgement))
     book, alerts, due = lifecycle.advance(state.book, findings, outcome.grace(policy), at.monotonic, at.when)
     state = replace(state, book=book)
@@ -186,27 +195,24 @@ def _at_rest(state: State, event: WorldSeen) -> tuple[State, bool]:
     return replace(state, calm=shape), True
 
 
-def _open_guests(state: State, event: WorldSeen, began: float) -> tuple[State, tuple[Command, ...]]:
-    """Open what foreign chains shut by default."""
-    policy, snapshot, now = state.policy, event.snapshot, event.at.monotonic
-    assert policy is not None
-    assert snapshot.ruleset is not None
-    plan = guests.plan(
-        policy,
-        snapshot.ruleset,
-        snapshot.links,
-        snapshot.listeners,
-        # Of a rule that ran into its limit just now, admit() below has to hear, to suspend it.
-        frozenset(
-            key for key, row in state.limiter.rules.items() if row.retry_at is not None and now < row.retry_at
-        ),
+def _open_guests(
+    state: State, snapshot: Snapshot, reach: Reach, change: RulesetChange | None, at: Moment
+) -> tuple[State, tuple[Command, ...]]:
+    """Open what foreign chains shut by default; of several that shut the same port, one at each look."""
+    policy, now = state.policy, at.monotonic
+    if policy is None or snapshot.ruleset is None:
+        return state, ()
+    # Of a rule that ran into its limit just now, admit() below has to hear, to suspend it.
+    suspended = frozenset(
+        key for key, row in state.limiter.rules.items() if row.retry_at is not None and now < row.retry_at
     )
+    plan = guests.plan(policy, snapshot, suspended, reach=reach, rounds=1)
     if not plan.heals:
         return state, ()
     # What is about to be healed again did not fail: somebody shut it anew.
     again = {row.flow for row in plan.heals if not row.removes}
     state = replace(state, tried=frozenset(key for key in state.tried if key[0] not in again))
-    actor = event.change.actor if event.change is not None else None
+    actor, began = (change.actor, change.received) if change is not None else (None, now)
     limiter, admission = state.limiter.admit({row.key for row in plan.heals}, actor, policy.limits, now)
     state = replace(state, limiter=limiter)
     if admission.wait:

@@ -58,8 +58,10 @@ _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
 _LEAST_BETWEEN_LOOKS = 0.02
 """Seconds between two full looks."""
-_REST = 4.0
-"""Times as long as the last look took, nothing is looked at again: a storm of announcements gets a fifth of a core."""
+_SHARE = 0.2
+"""Part of a core that looks may take in the long run: a storm of announcements must not eat the host."""
+_CREDIT = 1.0
+"""Seconds of looking that may be spent at once: a burst is answered without delay."""
 _CONFIG_SETTLE = 0.2
 """Seconds without a further change before a changed configuration is read: editors write in several steps."""
 
@@ -92,6 +94,8 @@ class Daemon:
         self._publisher = Publisher(host, self._clock)
         self._look_at: float | None = now
         self._rested_at = float("-inf")
+        self._looked_at = now
+        self._credit = _CREDIT
         self._poll_at = now + self._config.intervals.listeners
         self._full_at = now + self._config.intervals.full
         self._heartbeat_at = now
@@ -239,8 +243,8 @@ class Daemon:
         self._observer.set_standing_gap(WATCH, None)
         return bool(answer)
 
-    def _look_soon(self, after: float) -> None:
-        at = self._clock.monotonic() + after
+    def _look_soon(self, after: float, since: float | None = None) -> None:
+        at = (self._clock.monotonic() if since is None else since) + after
         self._look_at = at if self._look_at is None else min(self._look_at, at)
 
     def _look(self) -> None:
@@ -259,7 +263,10 @@ class Daemon:
         )
         self._drain()
         ended = self._clock.monotonic()
-        self._rested_at = ended + max(_LEAST_BETWEEN_LOOKS, _REST * (ended - began))
+        earned = _SHARE * min(began - self._looked_at, _CREDIT / _SHARE)
+        self._looked_at = ended
+        self._credit = min(self._credit + earned, _CREDIT) - (ended - began)
+        self._rested_at = ended + max(_LEAST_BETWEEN_LOOKS, -self._credit / _SHARE)
         if self._observer.blind:
             self._look_soon(_RETRY_BLIND)
 
@@ -267,18 +274,19 @@ class Daemon:
 
     def _drain(self) -> None:
         while self._events:
-            self._state, commands = step(self._state, self._events.popleft())
+            event = self._events.popleft()
+            self._state, commands = step(self._state, event)
             for command in commands:
-                self._carry_out(command)
+                self._carry_out(command, event.at)
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command, at: Moment) -> None:
         match command:
             case Run():
                 self._commit(command)
             case Tell(alerts=alerts):
                 self._send(alerts)
             case Look(after=after):
-                self._look_soon(after)
+                self._look_soon(after, since=at.monotonic)
             case Publish():
                 self._publish()
 

@@ -44,7 +44,7 @@ def guarded(role: str) -> tuple[Policy, tuple[Listener, ...], Ruleset]:
         {"accept": None},
     )
     site = sites.input_table(sites.ESTABLISHED, loopback, policy="drop", name="site")
-    after = guests.plan(policy, sites.ruleset(site), sites.LINKS, listeners).after
+    after = guests.plan(policy, sites.snapshot(sites.ruleset(site), listeners)).after
     assert after is not None
     return policy, listeners, after
 

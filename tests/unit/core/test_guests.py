@@ -28,7 +28,7 @@ REJECT: tuple[Json, ...] = ({"reject": {"type": "icmpx", "expr": "admin-prohibit
 
 
 def plan(ruleset: Ruleset) -> guests.GuestPlan:
-    return guests.plan(POLICY, ruleset, sites.LINKS, sites.documented(POLICY))
+    return guests.plan(POLICY, sites.snapshot(ruleset, sites.documented(POLICY)))
 
 
 def opened(ruleset: Ruleset, port: int) -> AddressSet:
@@ -209,7 +209,7 @@ def test_what_stands_in_the_set_and_is_not_documented_is_taken_out() -> None:
 def test_a_suspended_rule_is_not_tried() -> None:
     ruleset = sites.ruleset(sites.input_table(policy="drop", name="site"))
     key = "inet site input printum/portal-web"
-    result = guests.plan(POLICY, ruleset, sites.LINKS, sites.documented(POLICY), frozenset({key}))
+    result = guests.plan(POLICY, sites.snapshot(ruleset, sites.documented(POLICY)), frozenset({key}))
 
     assert key not in {row.key for row in result.heals}
     assert "inet site input printum/portal-web-tls" in {row.key for row in result.heals}
@@ -232,8 +232,10 @@ def test_the_shape_shows_what_others_change_and_not_a_lost_marked_rule() -> None
 
 
 @pytest.mark.parametrize("manager", [Manager.PORTGUARD, Manager.FIREWALLD, Manager.UFW, Manager.IPTABLES])
-def test_where_the_administrator_names_another_manager_nothing_is_put_into_foreign_chains(manager: Manager) -> None:
+def test_where_the_administrator_names_another_manager_nothing_is_put_into_foreign_chains(
+    manager: Manager,
+) -> None:
     policy = sites.policy(manager=manager)
     ruleset = sites.ruleset(sites.input_table(policy="drop", name="site"))
 
-    assert not guests.plan(policy, ruleset, sites.LINKS, sites.documented(policy)).heals
+    assert not guests.plan(policy, sites.snapshot(ruleset, sites.documented(policy))).heals
