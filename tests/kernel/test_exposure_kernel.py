@@ -1,0 +1,147 @@
+"""The real redis-server and a real JVM are found on any port, and left in peace on loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from guarded_host import GuardedHost, eventually, guarded_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from namespaces import Netns
+
+pytestmark = pytest.mark.kernel
+
+REDIS = "/usr/bin/redis-check-rdb"
+"""Debian's redis-tools ships the server under this name; started as redis-server it is one."""
+
+MAIN_JAVA = (
+    "public class Sleeper { public static void main(String[] a) throws Exception { Thread.sleep(600000); } }"
+)
+
+
+@pytest.fixture
+def host(netns: Netns, tmp_path: Path) -> Iterator[GuardedHost]:
+    with guarded_host(netns, tmp_path) as guarded:
+        yield guarded
+
+
+@contextmanager
+def program(*command: str, executable: str | None = None, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the end of the test."""
+    process = subprocess.Popen(
+        command, executable=executable, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def redis(cwd: Path, *arguments: str) -> Any:
+    assert shutil.which(REDIS), "redis-tools is not installed: make setup installs it"
+    return program("redis-server", "--save", "", "--dir", str(cwd), *arguments, executable=REDIS, cwd=cwd)
+
+
+def jvm(cwd: Path, port: int, *options: str) -> Any:
+    assert shutil.which("java"), "no java: make setup installs one"
+    (cwd / "Sleeper.java").write_text(MAIN_JAVA)
+    return program(
+        "java",
+        "-Xmx32m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        f"-Dcom.sun.management.jmxremote.port={port}",
+        f"-Dcom.sun.management.jmxremote.rmi.port={port + 1}",
+        "-Dcom.sun.management.jmxremote.authenticate=false",
+        "-Dcom.sun.management.jmxremote.ssl=false",
+        "-Djava.rmi.server.hostname=127.0.0.1",
+        *options,
+        "Sleeper.java",
+        cwd=cwd,
+    )
+
+
+def listening(host: GuardedHost, *ports: int) -> None:
+    """Wait until all the ports are listened on."""
+    eventually(
+        lambda: all(host.netns.run("ss", "-Hltn", f"sport = :{port}").strip() for port in ports),
+        f"ports {ports}",
+    )
+
+
+def exposed(host: GuardedHost) -> dict[int, dict[str, Any]]:
+    """What one judgement calls exposed, by port."""
+    done = host.command("check", "--json", "--config", str(host.config))
+    findings = json.loads(done.stdout)["findings"]
+    return {row["port"]: row for row in findings if row["kind"] == "service_exposed"}
+
+
+def test_redis_on_every_address_is_critical_on_whatever_port(host: GuardedHost, tmp_path: Path) -> None:
+    with redis(tmp_path, "--port", "6390", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        listening(host, 6390)
+        finding = exposed(host)[6390]
+
+    assert finding["severity"] == "critical"
+    assert finding["evidence"]["service"] == "redis"
+    assert finding["evidence"]["reachable"] == "yes"
+    assert "anyone else" in finding["evidence"]["reachable_from"]
+
+
+def test_redis_on_loopback_is_nobodys_business(host: GuardedHost, tmp_path: Path) -> None:
+    with redis(tmp_path, "--port", "6390", "--bind", "127.0.0.1"):
+        listening(host, 6390)
+
+        assert 6390 not in exposed(host)
+
+
+def test_redis_behind_a_firewall_that_drops_is_no_alarm_until_a_rule_lets_it_through(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    host.netns.nft(
+        "add table inet site",
+        "add chain inet site input { type filter hook input priority 0; policy drop; }",
+        "add rule inet site input iif lo accept",
+    )
+    with redis(tmp_path, "--port", "6390", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        listening(host, 6390)
+        assert 6390 not in exposed(host)
+
+        host.netns.nft("add rule inet site input ip saddr 10.1.0.0/16 tcp dport 6000-7000 accept")
+        finding = exposed(host)[6390]
+
+    assert finding["evidence"]["reachable_from"] == ["workstations"]
+    assert "6000-7000" in finding["evidence"]["by"]
+
+
+def test_a_jvm_with_an_open_jmx_port_is_critical_on_both_its_ports(host: GuardedHost, tmp_path: Path) -> None:
+    with jvm(tmp_path, 9010):
+        listening(host, 9010, 9011)
+        found = exposed(host)
+
+    assert {found[9010]["evidence"]["service"], found[9011]["evidence"]["service"]} == {"jmx", "jmx-rmi"}
+    assert found[9010]["severity"] == "critical"
+    assert found[9010]["message"].startswith("JMX on [::]:9010/tcp (java)")
+
+
+def test_the_running_daemon_alarms_when_redis_appears_and_says_when_it_is_gone(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    host.start()
+    with redis(tmp_path, "--port", "6390", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        alarm = host.wait_for("service_exposed")[-1]
+        assert " port=6390 service=redis " in alarm
+        assert "reachable=yes" in alarm
+        time.sleep(0.3)
+        assert len(host.said("service_exposed")) == 1
+
+    assert " port=6390 " in host.wait_for("service_exposed", "resolved")[0]
