@@ -109,10 +109,11 @@ class Route:
                 for part, passes in self._concerned(station, now):
                     (through if passes else beside).append(part)
         if through:
-            walk = Walk(compiled(station.table), chain, self._world)
+            table = compiled(station.table)
+            walk = Walk(table, chain, self._world)
             walk.run(through)
             self.fates.extend(walk.fates)
-            strict = chain.policy == "drop" or bool(walk.fates)
+            strict = chain.policy == "drop" or bool(table.verdicts(chain.name) & {"drop", "reject"})
             through = onward(walk.accepted, strict=strict)
         out = joined([*beside, *through])
         if chain.hook == "prerouting" and station.priority == CONNTRACK:

@@ -68,6 +68,11 @@ class Lookup:
         """Whether interfaces must be told apart before the lookup."""
         return any(item.interface for item in self.operands)
 
+    @property
+    def plain_interface(self) -> bool:
+        """Whether it looks at the name of the interface and at nothing else."""
+        return len(self.operands) == 1 and self.operands[0].kind == "name" and self.name is None
+
     def cuts(self) -> list[Intervals]:
         """Sets of destinations that elements tell apart."""
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ from portguard.model.path import Branch, Outcome, PathReport, Step
 from portguard.model.ruleset import RuleRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from portguard.core.path.packet import Flow, Trail
     from portguard.core.path.past import Past
@@ -43,18 +44,17 @@ class _Branch(NamedTuple):
 
 def report(fates: dict[int, list[Fate]]) -> PathReport:
     """Partition the sources of each version by their fate."""
-    found: dict[object, tuple[_Branch, dict[int, Intervals]]] = {}
+    found: dict[object, tuple[_Branch, dict[int, list[Intervals]]]] = {}
     for version, ended in fates.items():
         ends = [end for fate in ended for end in _ends(fate)]
-        for active, pairs in _partition(ends).items():
+        for active, part in _partition(tuple(end.sources for end in ends)).items():
             branch = _judged([ends[place] for place in active])
             key = (branch.outcome, branch.general, branch.reason, _name(branch.ends[0]))
             parts = found.setdefault(key, (branch, {}))[1]
-            # Pieces with the same ends rise and never touch; those of other ends that make the same branch may.
-            parts[version] = merge((*parts[version], *pairs)) if version in parts else tuple(pairs)
+            parts.setdefault(version, []).append(part)
     return PathReport(
         branches=tuple(
-            _spelled(branch, AddressSet(parts.get(4, ()), parts.get(6, ())))
+            _spelled(branch, AddressSet(*(_together(tuple(parts.get(version, ()))) for version in (4, 6))))
             for branch, parts in found.values()
         )
     )
@@ -84,36 +84,44 @@ def _explicit(chain: Past, flow: Flow, rest: Intervals) -> list[Flow]:
     return [
         part
         for part in parts
-        if part.trail is not None and part.trail.rule is not None and part.trail.effect == "accept"
+        if part.trail is not None and part.trail.rule is not None and part.trail.effect.startswith("accept")
     ]
 
 
-def _partition(ends: Sequence[End]) -> dict[tuple[int, ...], list[tuple[int, int]]]:
-    """Cut all sources into pieces that meet the same ends: a sweep over the borders of their intervals."""
-    pairs = sorted(pair for end in ends for pair in end.sources)
+@lru_cache(maxsize=16)
+def _together(parts: tuple[Intervals, ...]) -> Intervals:
+    """Join pieces that make one branch."""
+    return parts[0] if len(parts) == 1 else merge(pair for part in parts for pair in part)
+
+
+@lru_cache(maxsize=16)
+def _partition(parts: tuple[Intervals, ...]) -> dict[tuple[int, ...], Intervals]:
+    """Cut sources that may overlap into pieces that lie in the same parts: a sweep over the borders.
+
+    Port after port has the same parts where no rule names the port; the last results are kept.
+    """
+    pairs = sorted(pair for part in parts for pair in part)
     if all(before[1] < after[0] for before, after in pairwise(pairs)):
         # Hardly ever can one source meet several ends, and with large sets the sweep costs ten times this question.
-        return {(place,): list(end.sources) for place, end in enumerate(ends) if end.sources}
+        return {(place,): part for place, part in enumerate(parts) if part}
     borders: list[tuple[int, bool, int]] = []
-    for place, end in enumerate(ends):
-        for low, high in end.sources:
+    for place, part in enumerate(parts):
+        for low, high in part:
             borders.append((low, True, place))
             borders.append((high + 1, False, place))
-    borders.sort(key=lambda border: border[0])
+    borders.sort()
     out: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    active: dict[int, int] = {}
+    active: set[int] = set()
     at = 0
     for start, opens, place in borders:
         if active and start > at:
             out.setdefault(tuple(sorted(active)), []).append((at, start - 1))
         at = start
         if opens:
-            active[place] = active.get(place, 0) + 1
+            active.add(place)
         else:
-            active[place] -= 1
-            if not active[place]:
-                del active[place]
-    return out
+            active.discard(place)
+    return {places: merge(pairs) for places, pairs in out.items()}
 
 
 def _judged(ends: list[End]) -> _Branch:

@@ -8,7 +8,7 @@ from portguard.core.path.lookup import Flags, Lookup, comparison, flags
 from portguard.model.net import Intervals, intersect, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from portguard.core.path.operands import Operand
     from portguard.model.ruleset import Json, Rule, Set, TableKey
@@ -42,6 +42,13 @@ class Branching(NamedTuple):
     """A verdict map."""
 
     lookup: Lookup
+
+    def verdicts(self) -> Iterator[tuple[str, str]]:
+        """Kind and target of each verdict in the map."""
+        for value in [*(group.value for group in self.lookup.groups), self.lookup.catchall]:
+            if isinstance(value, dict) and len(value) == 1:
+                ((kind, body),) = value.items()
+                yield kind, str(body.get("target", "")) if isinstance(body, dict) else ""
 
 
 class Mark(NamedTuple):

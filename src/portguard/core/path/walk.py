@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.constants import constant, number
-from portguard.core.path.lookup import Row, negated, together
+from portguard.core.path.lookup import Lookup, Row, negated, together
 from portguard.core.path.operands import Bits, Unsure, operand
 from portguard.core.path.packet import FULL, Flow, Tracking, Trail, joined, same_way
 from portguard.core.path.rules import (
@@ -21,10 +21,12 @@ from portguard.core.path.rules import (
     Translate,
     Verdict,
 )
+from portguard.core.path.runs import Run
 from portguard.model.net import Intervals, intersect, subtract, union
 from portguard.model.path import Outcome
 
 if TYPE_CHECKING:
+    from portguard.core.path.packet import Packet
     from portguard.core.path.rules import CompiledRule
     from portguard.core.path.tables import CompiledTable
     from portguard.core.path.world import World
@@ -79,13 +81,37 @@ class Walk:
         live = flows
         for rule in self._table.chain(name).concerning(flows[0].packet):
             out: list[Flow] = []
+            if isinstance(rule, Run):
+                for flow in live:
+                    self._run(rule, name, flow, out)
+                live = joined(out)
+                if not live:
+                    break
+                continue
             for flow in live:
+                if rule.interface and self._passed_over(rule, flow.packet):
+                    out.append(flow)
+                    continue
                 for piece in self._pieces(rule, flow):
                     self._rule(_Place(name, rule, depth), piece, out, back)
             live = joined(out)
             if not live:
                 break
         return joined([*live, *back])
+
+    def _run(self, run: Run, chain: str, flow: Flow, out: list[Flow]) -> None:
+        """Apply a run of rules that only name sources."""
+        ended, rest = run.apply(flow.sources)
+        for sources, shape, count in ended:
+            alike = "" if count == 1 else f", or one of {count} rules like it"
+            step = Trail(flow.trail, self._key, chain, shape.rule, shape.verdict + alike)
+            part = flow._replace(sources=sources, trail=step)
+            if shape.verdict == "accept":
+                self.accepted.append(part)
+            else:
+                self.fates.append(Fate(part, Outcome.DROPPED))
+        if rest:
+            out.append(flow if not ended else flow._replace(sources=rest))
 
     def _pieces(self, rule: CompiledRule, flow: Flow) -> list[Flow]:
         """Tell interfaces and destinations apart as far as the rule does."""
@@ -101,18 +127,41 @@ class Walk:
             flows = [part for item in flows for part in self._by_interface(rule, item)]
         return flows
 
+    def _passed_over(self, rule: CompiledRule, packet: Packet) -> bool:
+        """Whether the interface alone keeps packets from matching: remembered, for hosts with many interfaces."""
+        key = (id(rule.rule), packet.interfaces)
+        found = self._table.passed_over.get(key)
+        if found is None:
+            op = rule.ops[0]
+            found = isinstance(op, Test) and not op.negate and isinstance(op.lookup, Lookup)
+            if isinstance(op, Test) and isinstance(op.lookup, Lookup) and found:
+                names = (packet._replace(interfaces=frozenset({name})) for name in packet.interfaces)
+                found = op.lookup.plain_interface and not any(
+                    op.lookup.find(one, self._world) for one in names
+                )
+            self._table.passed_over[key] = found
+        return found
+
     def _by_interface(self, rule: CompiledRule, flow: Flow) -> list[Flow]:
-        groups: dict[object, list[str]] = {}
-        for name in sorted(flow.packet.interfaces):
-            packet = flow.packet._replace(interfaces=frozenset({name}))
-            found = [lookup.find(packet, self._world) for lookup in rule.interface]
-            groups.setdefault(repr(found), []).append(name)
+        key = (id(rule.rule), flow.packet.interfaces)
+        groups = self._table.told_apart.get(key)
+        if groups is None:
+            groups = self._alike(rule, flow.packet)
+            if all(isinstance(lookup, Lookup) and lookup.plain_interface for lookup in rule.interface):
+                self._table.told_apart[key] = groups
         if len(groups) == 1:
             return [flow]
-        return [
-            flow._replace(packet=flow.packet._replace(interfaces=frozenset(names)))
-            for names in groups.values()
-        ]
+        return [flow._replace(packet=flow.packet._replace(interfaces=names)) for names in groups]
+
+    def _alike(self, rule: CompiledRule, packet: Packet) -> tuple[frozenset[str], ...]:
+        """Tell interfaces apart by what the rule's lookups find for each."""
+        groups: dict[object, set[str]] = {}
+        for name in sorted(packet.interfaces):
+            one = packet._replace(interfaces=frozenset({name}))
+            groups.setdefault(repr([lookup.find(one, self._world) for lookup in rule.interface]), set()).add(
+                name
+            )
+        return tuple(frozenset(names) for names in groups.values())
 
     def _rule(self, place: _Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
         """Apply a rule: what does not match, or is not decided by it, goes to ``out``; what returns, to ``back``."""
@@ -235,7 +284,7 @@ class Walk:
             if isinstance(op, Test | Branching)
             for item in getattr(op.lookup, "operands", ())
         )
-        return not ports and self._table.accepts(target)
+        return not ports and "accept" in self._table.verdicts(target)
 
     @staticmethod
     def _general(rule: CompiledRule, flow: Flow) -> bool:
