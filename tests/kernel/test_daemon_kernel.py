@@ -324,3 +324,19 @@ def test_without_rights_it_says_what_it_cannot_see(host: GuardedHost) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == 3, done.stdout + done.stderr
     assert "not permitted" in done.stdout + done.stderr or "could not be read" in done.stdout + done.stderr
+
+
+def test_a_restart_tells_nothing_twice_and_ends_what_is_over(host: GuardedHost) -> None:
+    host.netns.run("ip", "address", "add", "10.28.32.7/26", "dev", "eth1")
+    host.start()
+    host.wait_for("reserved_address_in_use")
+    host.wait_for("listener_missing", count=10)
+    host.stop(signal.SIGKILL)
+    missing = len(host.said("listener_missing"))
+    host.netns.run("ip", "address", "del", "10.28.32.7/26", "dev", "eth1")
+
+    host.start()
+    host.wait_for("reserved_address_in_use", "resolved")
+    host.wait_for("heartbeat", count=2)
+    assert len(host.said("reserved_address_in_use")) == 1
+    assert len(host.said("listener_missing")) == missing

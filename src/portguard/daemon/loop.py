@@ -38,7 +38,7 @@ from portguard.core.exchange import (
 from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
 from portguard.daemon.observer import Observer
-from portguard.daemon.publisher import STATUS_FILE, Publisher
+from portguard.daemon.publisher import Publisher
 from portguard.errors import ConfigError, NftError, ObserveError, PortguardError
 from portguard.model.snapshot import Gap, Scope
 
@@ -88,10 +88,10 @@ class Daemon:
         self._notifier = notifier
         self._watch = watch
         self._observer = Observer(world)
-        self._state = State()
+        self._publisher = Publisher(host, self._clock, site.config.paths)
+        self._state = State(book=self._publisher.recall())
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
         now = self._clock.monotonic()
-        self._publisher = Publisher(host, self._clock)
         self._look_at: float | None = now
         self._rested_at = float("-inf")
         self._looked_at = now
@@ -303,10 +303,10 @@ class Daemon:
         judgement = self._state.judgement
         if judgement is None:
             return
-        gap = self._publisher.publish(self._state, self._config.paths.status, self._rejected)
-        if gap != self._observer.standing_gaps.get(STATUS_FILE):
-            self._observer.set_standing_gap(STATUS_FILE, gap)
-            self._look_soon(0.0)
+        for name, gap in self._publisher.publish(self._state, self._rejected).items():
+            if gap != self._observer.standing_gaps.get(name):
+                self._observer.set_standing_gap(name, gap)
+                self._look_soon(0.0)
         if not self._ready:
             self._ready = True
             self._notifier.ready(judgement.summary)
@@ -328,6 +328,7 @@ class Daemon:
         else:
             self._rejected = ()
             self._config = site.config
+            self._publisher.paths = site.config.paths
             self._watching(lambda watch: watch.follow(site.config.paths.catalogue))
             self._send(news.changed(self._state.policy, site.policy, self._clock.now()))
             self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))

@@ -1,35 +1,61 @@
-"""Tell everybody who asks what the daemon knows: the status file."""
+"""Tell everybody who asks what the daemon knows, and the next daemon what people were told."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import portguard
 from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.report import report
 from portguard.daemon import statusfile
+from portguard.daemon.memory import Memory
 from portguard.model.snapshot import Gap
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from portguard.core.exchange import State
+    from portguard.core.lifecycle import Book
     from portguard.kernel.world import Clock
+    from portguard.model.paths import Paths
 
 STATUS_FILE = "status file"
+STATE_FOLDER = "state directory"
 
 
 class Publisher:
-    """Writes the status document of this daemon."""
+    """Writes the status document of this daemon, and its memory."""
 
-    def __init__(self, host: str, clock: Clock) -> None:
+    def __init__(self, host: str, clock: Clock, paths: Paths) -> None:
+        self.paths = paths
+        """Where to write; a changed configuration may change it."""
         self._host = host
         self._clock = clock
         self._started = clock.now()
+        self._memory = Memory(paths.state)
 
-    def publish(self, state: State, path: Path, rejected: tuple[str, ...]) -> Gap | None:
-        """Write what is known now; returns a gap when it cannot be written (a full disk). The guard goes on anyway."""
+    def recall(self) -> Book:
+        """Give the findings that people were told before this daemon started."""
+        return self._memory.recall(self._clock.monotonic())
+
+    def publish(self, state: State, rejected: tuple[str, ...]) -> dict[str, Gap | None]:
+        """Write what is known now.
+
+        Returns a gap for each file that cannot be written (a full disk), None for those that can: the guard goes on anyway.
+        """
+        gaps: dict[str, Gap | None] = {STATUS_FILE: None, STATE_FOLDER: None}
+        try:
+            statusfile.write(self.paths.status, self._document(state, rejected))
+        except OSError as error:
+            reason = f"{self.paths.status} cannot be written: {error.strerror or error}"
+            gaps[STATUS_FILE] = Gap(scope=STATUS_FILE, reason=reason)
+        try:
+            self._memory.keep(state.book)
+        except OSError as error:
+            reason = f"what was told cannot be kept over a restart: {error.strerror or error}"
+            gaps[STATE_FOLDER] = Gap(scope=STATE_FOLDER, reason=reason)
+        return gaps
+
+    def _document(self, state: State, rejected: tuple[str, ...]) -> dict[str, Any]:
         assert state.policy is not None
         assert state.judgement is not None
         firing = [
@@ -41,7 +67,7 @@ class Publisher:
             )
             for entry in state.book.firing()
         ]
-        document = report(
+        return report(
             state.policy,
             state.judgement,
             firing,
@@ -56,8 +82,3 @@ class Publisher:
                 "config_rejected": list(rejected),
             },
         )
-        try:
-            statusfile.write(path, document)
-        except OSError as error:
-            return Gap(scope=STATUS_FILE, reason=f"{path} cannot be written: {error.strerror or error}")
-        return None

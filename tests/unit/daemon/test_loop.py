@@ -67,7 +67,7 @@ class Guard:
             hosts={"printum/redis-sentinel": AddressSet.of("10.0.0.11")},
             intervals=Intervals(listeners=0.02, full=0.5, heartbeat=3600.0),
             listener_grace=0.0,
-            paths=Paths(status=self.status_file),
+            paths=Paths(status=self.status_file, state=self.folder / "state"),
             digest=str(self.mode),
         )
         return Site(config=config, policy=resolve(config, CATALOGUE))
