@@ -44,9 +44,8 @@ class RunDir:
     def open(self) -> list[int]:
         """Claim the directory, after removing what crashed runs left. Returns the ids of those runs."""
         try:
-            self.base.mkdir(mode=0o755, parents=True, exist_ok=True)
-            with (self.base / "lock").open("w") as everybody:
-                fcntl.flock(everybody, fcntl.LOCK_EX)
+            with _everybody_waits(self.base):
+                self.base.mkdir(mode=0o755, exist_ok=True)
                 removed = remove_leftovers(self.base, self.family)
                 self._lock = (self.base / f"{self.tag}.lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,13 +58,13 @@ class RunDir:
     def close(self) -> None:
         """Remove the directory and give up the lock."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
+        if self._lock is None:
+            return
+        with _everybody_waits(self.base):
             (self.base / f"{self.tag}.lock").unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-        with contextlib.suppress(OSError):
-            if not any(self.base.glob("*.lock")):
-                (self.base / "lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty: another lab is alive
                 self.base.rmdir()
 
     def program(self, name: str, target: str = sys.executable) -> str:
@@ -101,6 +100,17 @@ def _alive(base: Path, tag: int) -> bool:
         except BlockingIOError:
             return True
         return False
+
+
+@contextlib.contextmanager
+def _everybody_waits(base: Path) -> Iterator[None]:
+    """Keep other labs from coming and going. The lock is on the folder above, which nobody removes."""
+    descriptor = os.open(base.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
