@@ -1,6 +1,6 @@
 """Helper process: the clock of the heal measurement, which belongs neither to the writer nor to the healer.
 
-Prints the monotonic time in nanoseconds of each transaction that the kernel announces (NEWGEN).
+Prints, for each transaction that the kernel announces (NEWGEN), the monotonic time in nanoseconds and the generation.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
-from portguard.kernel.netlink import DATAGRAM, HEADER, NETLINK_NETFILTER, open_socket
+from portguard.kernel.generation import NFGENMSG, NFTA_GEN_ID
+from portguard.kernel.netlink import DATAGRAM, HEADER, NETLINK_NETFILTER, attributes, open_socket
 
 NFNLGRP_NFTABLES = 7
 NEWGEN = (10 << 8) | 15
@@ -25,7 +26,7 @@ def main() -> None:
         datagram = sock.recv(DATAGRAM)
         at = time.monotonic_ns()
         if concludes(datagram):
-            sys.stdout.write(f"{at}\n")
+            sys.stdout.write(f"{at} {generation(datagram)}\n")
             sys.stdout.flush()
 
 
@@ -35,6 +36,14 @@ def concludes(datagram: bytes) -> bool:
     Only its first message is looked at: whoever takes apart the announcements of 10,000 rules reads the clock too late.
     """
     return len(datagram) >= HEADER.size and HEADER.unpack_from(datagram)[1] == NEWGEN
+
+
+def generation(datagram: bytes) -> int:
+    """Read the generation that a transaction made: the first attribute of its announcement."""
+    payload = memoryview(datagram)[HEADER.size :]
+    return int.from_bytes(
+        next(value for kind, value in attributes(payload, NFGENMSG.size) if kind == NFTA_GEN_ID)
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bench.figures import Figure, Samples
 from bench.foreign import ruleset
 from bench.processes import rests
 from bench.sandbox import PYTHON, Helper, child, helper, run, say
+from portguard.kernel.generation import ask_generation, open_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,35 +43,36 @@ class Clock:
     """What the observing process has seen."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._moments: queue.Queue[int] = queue.Queue()
+        self._moments: queue.Queue[tuple[int, int]] = queue.Queue()
         self._process = process
+        self._asking = open_generation()
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the observer of announcements did not start")
         threading.Thread(target=self._read, daemon=True).start()
 
-    def forget(self) -> None:
-        """Drop what was announced so far."""
-        self.rest()
+    def generation(self) -> int:
+        """Ask the kernel for the generation of the ruleset now."""
+        return ask_generation(self._asking)
 
-    def wait(self) -> int:
-        """Give the moment of the next transaction, in nanoseconds. Raises RuntimeError when there is none."""
+    def of(self, generation: int) -> int:
+        """Give the moment at which a generation was announced, in nanoseconds; older ones are passed over.
+
+        Raises RuntimeError when it does not come.
+        """
         try:
-            return self._moments.get(timeout=_WITHIN)
+            while True:
+                at, number = self._moments.get(timeout=_WITHIN)
+                if number == generation:
+                    return at
         except queue.Empty:
             raise RuntimeError("nothing was healed") from None
-
-    def rest(self) -> list[int]:
-        """Give the moments of all further transactions until now."""
-        moments = []
-        while not self._moments.empty():
-            moments.append(self._moments.get())
-        return moments
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._moments.put(int(line))
+            at, number = line.split()
+            self._moments.put((int(at), int(number)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +92,12 @@ class Trial:
         """Break something and return the milliseconds until it was whole again. Raises RuntimeError when it is not."""
         rests(self.healer)
         command = _command(action)
-        self.clock.forget()
+        before = self.clock.generation()
         self.write(command)
-        broken, healed = self.clock.wait(), self.clock.wait()
+        broken = self.clock.of(before + 1)
         rests(self.healer)
-        for later in self.clock.rest():
-            # A healer that needs two transactions is done when the second is.
-            healed = later
+        # A healer that needs two transactions is done when the second is.
+        healed = self.clock.of(max(self.clock.generation(), before + 2))
         if own_table() != self.wanted:
             raise RuntimeError(f"after {action!r} the table is not what it was")
         if self.restore and action == "flush ruleset":

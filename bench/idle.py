@@ -29,7 +29,7 @@ prepare = peers.fetch
 
 def measure(*, quick: bool) -> list[Figure]:
     """Let the daemon and the peers run side by side and do nothing."""
-    seconds = 10 if quick else 120
+    seconds = 10 if quick else 60
     with ExitStack() as stack:
         server.write_config()
         stack.enter_context(server.listeners())
