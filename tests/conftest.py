@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,11 +12,21 @@ from namespaces import MAIN, Netns, fresh_namespace, host_state, namespace
 from vendor_documents import documents, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from contract_sides import Side
 
 __all__ = ["documents", "shipped"]  # fixtures of every tier, kept where they are described
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Let no test be passed over in CI: what did not run has proven nothing."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and in CI that is a failure: {report.longrepr}"
 
 
 @pytest.fixture
