@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.constants import Constant, Names, compared, constant, number, unmasked
-from portguard.core.path.operands import ABSENT, Bits, BySource, Operand, Unsure, mask_of, operand
+from portguard.core.path.operands import mask_of, operand
 from portguard.core.path.packet import FULL
+from portguard.core.path.values import ABSENT, Bits, BySource, Operand, Unsure
 from portguard.model.net import Intervals, intersect, merge, subtract, union
 
 if TYPE_CHECKING:

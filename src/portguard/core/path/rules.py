@@ -5,98 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.lookup import Flags, Lookup, comparison, flags
+from portguard.core.path.ops import (
+    Branching,
+    Chance,
+    Fill,
+    Hand,
+    Mark,
+    Notrack,
+    Op,
+    Opaque,
+    Test,
+    Translate,
+    Verdict,
+)
 from portguard.model.net import Intervals, intersect, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from portguard.core.path.operands import Operand
+    from portguard.core.path.values import Operand
     from portguard.model.ruleset import Json, Rule, Set, TableKey
-
-
-class Test(NamedTuple):
-    """The rule goes on for packets that match."""
-
-    lookup: Lookup | Flags
-    negate: bool = False
-
-
-class Chance(NamedTuple):
-    """The rule goes on for some packets and not for others of the same class: limits, quotas, what is opaque."""
-
-    reason: str
-    selective: bool = False
-    """It may name sources or ports: a match of iptables that nft does not show."""
-
-
-class Verdict(NamedTuple):
-    """``accept``, ``drop``, ``reject``, ``return``, ``continue``, ``jump`` or ``goto``."""
-
-    kind: str
-    target: str = ""
-    text: str = ""
-    """Spelled for people; empty: like the kind."""
-
-
-class Branching(NamedTuple):
-    """A verdict map."""
-
-    lookup: Lookup
-
-    def verdicts(self) -> Iterator[tuple[str, str]]:
-        """Kind and target of each verdict in the map."""
-        for value in [*(group.value for group in self.lookup.groups), self.lookup.catchall]:
-            if isinstance(value, dict) and len(value) == 1:
-                ((kind, body),) = value.items()
-                yield kind, str(body.get("target", "")) if isinstance(body, dict) else ""
-
-
-class Mark(NamedTuple):
-    """Set the packet mark or the connection mark."""
-
-    connection: bool
-    value: Json
-    lookup: Lookup | None = None
-    """The map that the value is looked up in."""
-
-
-class Fill(NamedTuple):
-    """Add the packet's key to a set."""
-
-    name: tuple[TableKey, str]
-    key: Lookup
-
-
-class Notrack(NamedTuple):
-    """Keep the packet out of connection tracking."""
-
-
-class Translate(NamedTuple):
-    """``dnat`` and ``redirect``: a new destination, then accepted by the chain."""
-
-    family: int | None
-    """IP version that it works on; None: both."""
-    address: Json
-    """None: one of this host's own (redirect)."""
-    port: Json
-    text: str
-    lookup: Lookup | None = None
-    """The map that address, port or both are looked up in."""
-
-
-class Hand(NamedTuple):
-    """``tproxy``: handed to another socket of this host where there is one; otherwise the rule breaks off."""
-
-    text: str
-
-
-class Opaque(NamedTuple):
-    """Something that may accept, drop or pass over what it sees: nothing is claimed."""
-
-    reason: str
-
-
-Op = Test | Chance | Verdict | Branching | Mark | Fill | Notrack | Translate | Hand | Opaque
 
 
 class CompiledRule(NamedTuple):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from portguard.core.path.constants import Names
 from portguard.core.path.lookup import Lookup
-from portguard.core.path.rules import Branching, CompiledRule, Verdict, compile_rule
+from portguard.core.path.ops import Branching, Verdict
+from portguard.core.path.rules import CompiledRule, compile_rule
 from portguard.core.path.runs import Run, Shape, shape_of
 
 if TYPE_CHECKING:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
-from portguard.core.path.constants import constant, number
+from portguard.core.path.effects import Place, by_value, divide, mark, translate
 from portguard.core.path.lookup import Lookup, Row, negated, together
-from portguard.core.path.operands import Bits, Unsure, operand
-from portguard.core.path.packet import FULL, Flow, Tracking, Trail, joined, same_way
-from portguard.core.path.rules import (
+from portguard.core.path.ops import (
     Branching,
     Chance,
     Fill,
@@ -21,8 +18,9 @@ from portguard.core.path.rules import (
     Translate,
     Verdict,
 )
+from portguard.core.path.packet import FULL, Flow, Tracking, Trail, joined, same_way
 from portguard.core.path.runs import Run
-from portguard.model.net import Intervals, intersect, subtract, union
+from portguard.model.net import Intervals, intersect, subtract
 from portguard.model.path import Outcome
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ class Walk:
                     out.append(flow)
                     continue
                 for piece in self._pieces(rule, flow):
-                    self._rule(_Place(name, rule, depth), piece, out, back)
+                    self._rule(Place(self._key, name, rule, depth), piece, out, back)
             live = joined(out)
             if not live:
                 break
@@ -163,7 +161,7 @@ class Walk:
             )
         return tuple(frozenset(names) for names in groups.values())
 
-    def _rule(self, place: _Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
+    def _rule(self, place: Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
         """Apply a rule: what does not match, or is not decided by it, goes to ``out``; what returns, to ``back``."""
         live = [flow]
         for op in place.rule.ops:
@@ -176,7 +174,7 @@ class Walk:
         out.extend(live)
 
     def _op(  # noqa: PLR0917 - one dispatch over the kinds of statements
-        self, op: object, place: _Place, flow: Flow, going: list[Flow], out: list[Flow], back: list[Flow]
+        self, op: object, place: Place, flow: Flow, going: list[Flow], out: list[Flow], back: list[Flow]
     ) -> None:
         match op:
             case Test():
@@ -185,7 +183,9 @@ class Walk:
                     out.append(flow)
                     return
                 row = negated(rows, FULL[flow.packet.version]) if op.negate else together(rows)
-                self._split(row, flow, going, out)
+                matched, missed = divide(row, flow)
+                going.extend(matched)
+                out.extend(missed)
             case Verdict():
                 self._verdict(op, place, flow, out, back)
             case Branching():
@@ -195,7 +195,9 @@ class Walk:
                 going.append(flow._replace(doubt=op.reason))
                 out.append(flow)
             case Mark():
-                self._mark(op, place, flow, going, out)
+                marked, missed = mark(op, place, flow, self._world)
+                going.extend(marked)
+                out.extend(missed)
             case Fill():
                 if op.key.find(flow.packet, self._world) is None:
                     out.append(flow)
@@ -207,9 +209,11 @@ class Walk:
                     flow = flow._replace(packet=flow.packet._replace(tracking=Tracking.UNTRACKED))
                 going.append(flow)
             case Translate():
-                self._translate(op, place, flow, out)
+                done, missed = translate(op, place, flow, self._world)
+                self.accepted.extend(done)
+                out.extend(missed)
             case Hand():
-                step = Trail(flow.trail, self._key, place.chain, place.rule.rule, op.text)
+                step = place.step(flow, op.text)
                 going.append(
                     flow._replace(trail=step, doubt="tproxy goes on only where such a socket exists")
                 )
@@ -217,44 +221,23 @@ class Walk:
             case Opaque():
                 out.extend(self._opaque([flow], place.chain, place, op.reason))
 
-    @staticmethod
-    def _split(row: Row, flow: Flow, going: list[Flow], out: list[Flow]) -> None:
-        """Divide a flow into what matches, what does not, and what may do either."""
-        yes = intersect(flow.sources, row.yes)
-        rest = subtract(flow.sources, yes)
-        if yes:
-            going.append(flow if not rest else flow._replace(sources=yes))
-        if not rest:
-            return
-        if maybe := intersect(rest, row.maybe):
-            going.append(
-                flow._replace(sources=maybe, doubt=row.reason or "it is not known whether it matches")
-            )
-        out.append(flow if not yes else flow._replace(sources=rest))
-
-    def _branch(self, rows: list[Row], place: _Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
+    def _branch(self, rows: list[Row], place: Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
         """Follow a verdict map; what no element matches goes on."""
-        sure: Intervals = ()
-        for row in rows:
-            verdict = _verdict_of(row.value)
-            pieces: list[Flow] = []
-            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
-            sure = union(sure, row.yes)
-            for piece in pieces:
-                if verdict is None:
-                    out.extend(self._opaque([piece], place.chain, place, "a verdict of the map is not known"))
+        for value, flows, missing in by_value(rows, flow):
+            verdict = _verdict_of(value)
+            for item in flows:
+                if missing:
+                    out.append(item)
+                elif verdict is None:
+                    out.extend(self._opaque([item], place.chain, place, "a verdict of the map is not known"))
                 else:
-                    self._verdict(verdict, place, piece, out, back)
-        if rest := subtract(flow.sources, sure):
-            out.append(flow._replace(sources=rest))
+                    self._verdict(verdict, place, item, out, back)
 
-    def _verdict(
-        self, verdict: Verdict, place: _Place, flow: Flow, out: list[Flow], back: list[Flow]
-    ) -> None:
+    def _verdict(self, verdict: Verdict, place: Place, flow: Flow, out: list[Flow], back: list[Flow]) -> None:
         text = verdict.text or (f"{verdict.kind} {verdict.target}" if verdict.target else verdict.kind)
         jump = verdict.kind in {"jump", "goto"}
         selective = jump and place.rule.selective and not self._is_default(place.rule, verdict.target)
-        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, text, selective=selective)
+        step = place.step(flow, text, selective=selective)
         ended = flow._replace(trail=step)
         match verdict.kind:
             case "accept":
@@ -295,87 +278,7 @@ class Walk:
             trail = trail.before
         return not rule.selective
 
-    def _mark(self, op: Mark, place: _Place, flow: Flow, going: list[Flow], out: list[Flow]) -> None:
-        if op.lookup is None:
-            found = (
-                operand(op.value).read(flow.packet, self._world)
-                if not isinstance(op.value, int)
-                else op.value
-            )
-            value = found if isinstance(found, int) else None
-            if found is None or isinstance(found, Unsure | Bits | int):
-                going.append(self._marked(op, place, flow, value))
-            else:
-                out.append(flow)  # There is nothing to read the value from: the rule breaks off.
-            return
-        sure: Intervals = ()
-        for row in op.lookup.find(flow.packet, self._world) or []:
-            pieces: list[Flow] = []
-            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
-            sure = union(sure, row.yes)
-            going.extend(self._marked(op, place, piece, number(row.value, "mark")) for piece in pieces)
-        if rest := subtract(flow.sources, sure):
-            out.append(flow._replace(sources=rest))
-
-    def _marked(self, op: Mark, place: _Place, flow: Flow, value: int | None) -> Flow:
-        packet = flow.packet._replace(ct_mark=value) if op.connection else flow.packet._replace(mark=value)
-        if op.connection and flow.packet.tracking is not Tracking.NEW:
-            packet = flow.packet
-        if packet == flow.packet:
-            return flow
-        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, "sets a mark")
-        return flow._replace(packet=packet, trail=step)
-
-    def _translate(self, op: Translate, place: _Place, flow: Flow, out: list[Flow]) -> None:
-        packet = flow.packet
-        if op.family is not None and op.family != packet.version:
-            out.append(flow)
-            return
-        if op.lookup is None:
-            self._translated(op, op.address, op.port, place, flow)
-            return
-        sure: Intervals = ()
-        for row in op.lookup.find(packet, self._world) or []:
-            pieces: list[Flow] = []
-            self._split(Row(row.yes, row.maybe, None, row.reason), flow, pieces, [])
-            sure = union(sure, row.yes)
-            mapped_address = isinstance(op.address, dict) and "map" in op.address
-            address = row.value if mapped_address else op.address
-            port = op.port if mapped_address else row.value
-            if isinstance(address, dict) and "concat" in address:
-                address, port = address["concat"][0], address["concat"][1]
-            for piece in pieces:
-                self._translated(op, address, port, place, piece)
-        if rest := subtract(flow.sources, sure):
-            out.append(flow._replace(sources=rest))
-
-    def _translated(self, op: Translate, address: Json, port: Json, place: _Place, flow: Flow) -> None:
-        packet = flow.packet
-        destination: Intervals
-        if op.text == "redirect":
-            name = next(iter(packet.interfaces)) if len(packet.interfaces) == 1 else None
-            on = self._world.addresses_on(packet.version, name) if name else ()
-            destination = on if len(on) == 1 and on[0][0] == on[0][1] else ()
-        elif address is None:
-            destination = packet.destination
-        else:
-            destination = _addresses(address, packet.version)
-        new_port = packet.port if port is None else number(port, "port")
-        where = "this host" if op.text == "redirect" else _address_text(destination, packet.version)
-        if packet.transport != "icmp":
-            where += f" port {'of a range' if new_port is None else new_port}"
-        step = Trail(flow.trail, self._key, place.chain, place.rule.rule, f"translated to {where}")
-        changed = packet._replace(
-            destination=destination,
-            port=new_port,
-            translated=True,
-            original=(packet.destination, packet.port),
-        )
-        if op.text == "redirect":
-            changed = changed._replace(here=True)
-        self.accepted.append(flow._replace(packet=changed, trail=step))
-
-    def _opaque(self, flows: list[Flow], chain: str, place: _Place | None, reason: str) -> list[Flow]:
+    def _opaque(self, flows: list[Flow], chain: str, place: Place | None, reason: str) -> list[Flow]:
         """Let something accept, drop or pass on what it sees, and change it on the way; give back what passes on."""
         going = []
         for flow in flows:
@@ -391,14 +294,6 @@ class Walk:
             self.fates.append(Fate(changed._replace(trail=step), outcome))
             going.append(changed)
         return going
-
-
-class _Place(NamedTuple):
-    """Where in the chain a rule is applied."""
-
-    chain: str
-    rule: CompiledRule
-    depth: int
 
 
 def _cut(flow: Flow, cut: Intervals) -> list[Flow]:
@@ -419,17 +314,3 @@ def _verdict_of(value: Json) -> Verdict | None:
         if kind in {"jump", "goto"} and isinstance(body, dict) and isinstance(body.get("target"), str):
             return Verdict(kind, body["target"])
     return None
-
-
-def _addresses(address: Json, version: int) -> Intervals:
-    """Read the target of a translation; empty where it is not understood."""
-    found = constant(address, "v4" if version == 4 else "v6")
-    return found if isinstance(found, tuple) else ()
-
-
-def _address_text(destination: Intervals, version: int) -> str:
-    if not destination:
-        return "an address that is not known"
-    make = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
-    first, last = make(destination[0][0]), make(destination[-1][1])
-    return str(first) if first == last else f"{first}-{last}"
