@@ -41,7 +41,6 @@ ARROWS = {
 
 THIRD_PARTY = {
     "nftables": {"kernel"},
-    "pyroute2": {"kernel"},
     "psutil": {"kernel"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},
