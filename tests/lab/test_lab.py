@@ -254,6 +254,32 @@ def test_settings_of_the_callers_shell_do_not_reach_the_daemon_under_test() -> N
     assert step(json.loads(out), "rule-deleted")["healed"]
 
 
+HOST_WITH_A_JOURNAL = """
+import pathlib, socket, subprocess, sys
+pathlib.Path("/run/systemd/journal").mkdir(parents=True)
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+journal.bind("/run/systemd/journal/socket")
+done = subprocess.run([sys.executable, "-m", "portguard", "lab", "--scenario", "rule-deleted", "--json"])
+journal.setblocking(False)
+try:
+    print("heard", journal.recv(100))
+except BlockingIOError:
+    sys.exit(done.returncode)
+sys.exit(99)
+"""
+
+
+def test_alerts_of_the_lab_do_not_reach_the_hosts_journal() -> None:
+    # A /run of its own, so that a journal can stand there without the machine having one.
+    own_run = 'mount -t tmpfs tmpfs /run && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", own_run, "sh", sys.executable, "-c", HOST_WITH_A_JOURNAL]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert step(json.loads(done.stdout), "rule-deleted")["detected"]
+
+
 def test_without_root_one_line_says_what_is_missing() -> None:
     done = subprocess.run(
         ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *LAB],
