@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from portguard.errors import NftError, ObserveError
 from portguard.kernel.generation import ask_generation, open_generation
 from portguard.kernel.libnftables import Libnftables
-from portguard.kernel.nft_command import list_pieces, list_ruleset, list_table
+from portguard.kernel.nft_command import list_pieces, list_ruleset, list_table, list_text
 from portguard.kernel.ruleset_json import parse_ruleset
+from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.kernel.tables import find_table, list_tables
 from portguard.model.ruleset import Ruleset, TableKey
 
@@ -119,7 +120,17 @@ class Nft:
                 tables[key] = replace(whole.tables[key], flags=flags)
             else:
                 unreadable[key] = whole.unreadable.get(key, "the listing does not hold it")
-        return Ruleset(generation=generation, tables=tables, unreadable=unreadable)
+        return self._with_text(Ruleset(generation=generation, tables=tables, unreadable=unreadable), None)
+
+    @staticmethod
+    def _with_text(ruleset: Ruleset, key: TableKey | None) -> Ruleset:
+        """Fill in what the JSON left out. Where the text cannot be had either, that stays opaque."""
+        if not needs_text(ruleset):
+            return ruleset
+        try:
+            return join_text(ruleset, list_text(key, monotonic() + _TIMEOUT))
+        except ObserveError:
+            return ruleset
 
     def _read_each(self, keys: Iterable[TableKey], generation: int) -> Ruleset:
         """Read each table by itself, so that one that cannot be read hides no other."""
@@ -151,4 +162,5 @@ class Nft:
         ruleset = parse_ruleset(document, generation=generation, terse=terse)
         if key not in ruleset.tables:
             raise ObserveError(ruleset.unreadable.get(key, "the listing does not hold it"))
-        return replace(ruleset.tables[key], handle=found.handle, flags=found.flags)
+        table = replace(ruleset.tables[key], handle=found.handle, flags=found.flags)
+        return self._with_text(replace(ruleset, tables={key: table}), key).tables[key]

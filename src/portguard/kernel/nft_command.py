@@ -61,6 +61,15 @@ def list_pieces(key: TableKey, until: float) -> tuple[Json, bool]:
     return {"nftables": [*metainfo, table, *sets, *maps, *rows]}, terse
 
 
+def list_text(key: TableKey | None, until: float) -> str:
+    """List one table, or everything, as text with handles and without elements. Raises ObserveError."""
+    what = ["ruleset"] if key is None else ["table", key.family, key.name]
+    try:
+        return _output([_program(), "-a", "-t", "list", *what], b"", until).decode(errors="backslashreplace")
+    except OSError as error:
+        raise ObserveError(f"nft cannot be run: {error.strerror}") from error
+
+
 def _within(row: Json, key: TableKey) -> bool:
     """Whether an object of a listing lies in a table."""
     return any(
@@ -82,10 +91,7 @@ def _documents(wanted: Sequence[Json], until: float) -> tuple[list[Json], bool]:
 
 def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
     """Run ``nft -j`` in this thread's network namespace; returns a document for each thing. Raises ObserveError."""
-    program = shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-    if program is None:
-        raise ObserveError("nft is not installed: apt install nftables")
-    command = [program, "-j", *(["-t"] if terse else []), "-f", "-"]
+    command = [_program(), "-j", *(["-t"] if terse else []), "-f", "-"]
     asked = json.dumps({"nftables": [{"list": what} for what in wanted]}).encode()
     try:
         output = _output(command, asked, until)
@@ -100,6 +106,14 @@ def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
     if len(documents) != len(wanted):
         raise ObserveError(f"nft printed {len(documents)} listings where {len(wanted)} were asked for")
     return documents
+
+
+def _program() -> str:
+    """Find nft. Raises ObserveError."""
+    program = shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if program is None:
+        raise ObserveError("nft is not installed: apt install nftables")
+    return program
 
 
 def _output(command: Sequence[str], asked: bytes, until: float) -> bytes:

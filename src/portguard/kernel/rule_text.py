@@ -296,7 +296,7 @@ def _target(text: str) -> tuple[Json, Json]:
 
 def _value(text: str) -> Json:
     """Read a constant as libnftables' JSON spells it."""
-    if text in {"{", "}", "(", ")", ","} or text.startswith("$"):
+    if text in {"{", "}", "(", ")", ",", ".", "&", "|", "^"} or text in _OPERATORS | _VERDICTS:
         raise _NotReadError
     if text.startswith('"'):
         return text[1:-1]

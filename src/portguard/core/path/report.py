@@ -127,8 +127,9 @@ def _partition(parts: tuple[Intervals, ...]) -> dict[tuple[int, ...], Intervals]
 def _judged(ends: list[End]) -> _Branch:
     """Say what the sources meet that may meet any of these ends."""
     outcomes = {end.fate.outcome for end in ends}
-    # The end that is sure to be met where the others are only possible is the one to name.
-    ends = sorted(ends, key=lambda end: end.fate.flow.doubt is not None)
+    # Named is the end that is sure to be met where the others are only possible; of those, the last on the way.
+    sure = [end for end in ends if end.fate.flow.doubt is None]
+    ends = [*sure, *reversed([end for end in ends if end.fate.flow.doubt is not None])]
     if len(outcomes) == 1 and outcomes != {Outcome.UNKNOWN}:
         general = outcomes <= _SHUT and all(end.fate.general for end in ends)
         return _Branch(ends[0].fate.outcome, tuple(ends), general, None)
