@@ -232,6 +232,10 @@ def _wider(policy: Policy, wider: Sequence[tuple[_Port, AddressSet]]) -> Finding
     return Finding(
         kind=Kind.FLOW_WIDER,
         severity=Severity.NOTICE,
-        message=f"{len(names)} documented ports are open beyond their zones: {shown}",
+        message=(
+            f"{len(names)} documented ports are open beyond their zones: {shown}"
+            if len(names) > 1
+            else f"the documented port {shown} is open beyond its zones"
+        ),
         evidence={"ports": names, "reachable_from": list(reachable_from(policy, everyone))},
     )
