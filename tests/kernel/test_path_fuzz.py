@@ -41,6 +41,7 @@ UNSUPPORTED = (
     "differs from packet to packet",
     "lets some through",
     "bytes of an echo request",
+    "comes out of a translation",
     "more than the listing shows",
 )
 """Constructs of which the outcome may be unknown, by what the reason says of them (docs/path.md lists them)."""

@@ -1,0 +1,194 @@
+"""Answers to ``why``: the path of some sources to a port of this host, as the document that is promised. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from portguard.core.fix import smallest_fix
+from portguard.core.path import evaluate
+from portguard.core.reach import FROM_NETWORK, own_addresses
+from portguard.errors import UsageError
+from portguard.model.net import AddressSet, Transport
+from portguard.model.path import Outcome, PathClass
+from portguard.model.snapshot import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from portguard.model.listener import Listener
+    from portguard.model.net import IPAddress
+    from portguard.model.path import Branch
+    from portguard.model.ruleset import RuleRef, Ruleset
+    from portguard.model.snapshot import Snapshot
+
+SCHEMA = 1
+ELSE = "anyone else"
+_MOST = 16
+"""Networks of a branch that are spelled."""
+
+
+class Answers:
+    """Answers questions about one snapshot: one reading serves all. Raises UsageError for what makes no sense."""
+
+    def __init__(self, snapshot: Snapshot, zones: Mapping[str, AddressSet]) -> None:
+        assert snapshot.ruleset is not None, "without a ruleset there is nothing to answer"
+        self._ruleset: Ruleset = snapshot.ruleset
+        self._snapshot = snapshot
+        self._zones = zones
+        # Of iptables-legacy nothing can be seen: whatever gets through here may still be dropped there.
+        self._legacy = next((gap.reason for gap in snapshot.gaps if gap.scope == Scope.LEGACY_TABLES), None)
+
+    def answer(
+        self, port: int, transport: Transport | None, source: str | None, to: str | None
+    ) -> dict[str, Any]:
+        """Answer one question."""
+        listeners = [
+            found
+            for found in self._snapshot.listeners or ()
+            if found.port == port and transport in {None, found.transport}
+        ]
+        chosen = transport or (listeners[0].transport if listeners else Transport.TCP)
+        address = _address(source)
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "port": port,
+            "transport": chosen.value,
+            "from": source,
+            "to": to,
+            "listener": self._listener([found for found in listeners if found.transport is chosen]),
+        }
+        if address is not None:
+            destination = self._destination(address, to)
+            document["to"] = str(next(destination.networks()).network_address)
+            ask = self._ask(port, chosen, AddressSet.of(str(address)), destination)
+            (branch,) = evaluate(self._ruleset, ask, self._snapshot.links).branches
+            return document | self._path(ask, branch)
+        document["paths"] = [
+            {"zone": zone, "sources": _networks(branch.sources), **self._path(ask, branch)}
+            for zone, sources in self._asked(source)
+            for ask in [self._ask(port, chosen, sources, self._own(to))]
+            for branch in evaluate(self._ruleset, ask, self._snapshot.links).branches
+        ]
+        if not document["paths"]:
+            raise UsageError(f"this host has no address of the IP version of {source or 'any source'}")
+        return document
+
+    def _asked(self, source: str | None) -> Iterator[tuple[str, AddressSet]]:
+        """Name the sets of sources that a question is about."""
+        if source is None:
+            rest = FROM_NETWORK
+            for name, addresses in self._zones.items():
+                if addresses:
+                    yield name, addresses
+                    rest -= addresses
+            yield (ELSE if self._zones else "anyone"), rest
+            return
+        if source in self._zones:
+            yield source, self._zones[source]
+            return
+        try:
+            yield source, AddressSet.of(source)
+        except ValueError:
+            known = ", ".join(sorted(self._zones)) or "none is configured"
+            raise UsageError(f"{source!r} is neither an address, a network nor a zone ({known})") from None
+
+    def _own(self, to: str | None) -> AddressSet:
+        own = own_addresses(self._snapshot.links)
+        if to is None:
+            return own
+        address = _address(to)
+        if address is None:
+            raise UsageError(f"--to {to!r} is not an address")
+        if address not in own:
+            raise UsageError(f"{to} is not an address of this host")
+        return AddressSet.of(str(address))
+
+    def _destination(self, source: IPAddress, to: str | None) -> AddressSet:
+        """Own address that a client would connect to: the one asked for, else one on the interface towards it."""
+        own = self._own(to)
+        addresses = own.version(source.version)
+        if not addresses:
+            reason = f"{to} is" if to else "all addresses of this host are"
+            raise UsageError(f"{source} is IPv{source.version}, and {reason} not")
+        near = self._on_the_way(source)
+        first = next((part for part in near if part in own), None)
+        if first is None:
+            first = (ipaddress.IPv4Address if source.version == 4 else ipaddress.IPv6Address)(addresses[0][0])
+        return AddressSet.of(str(first).partition("%")[0])
+
+    def _on_the_way(self, source: IPAddress) -> list[IPAddress]:
+        links = self._snapshot.links
+        if links is None:
+            return []
+        routes = [
+            route
+            for route in links.routes
+            if route.table == 254 and route.network.version == source.version and source in route.network
+        ]
+        if not routes:
+            return []
+        best = min(routes, key=lambda route: (-route.network.prefixlen, route.metric))
+        found = [
+            address
+            for interface in links.interfaces
+            if interface.index == best.interface
+            for address, _ in interface.addresses
+            if address.version == source.version
+        ]
+        return [best.source, *found] if best.source is not None else found
+
+    @staticmethod
+    def _ask(port: int, transport: Transport, sources: AddressSet, destination: AddressSet) -> PathClass:
+        return PathClass(transport=transport, port=port, destination=destination, sources=sources)
+
+    def _listener(self, listeners: list[Listener]) -> dict[str, Any]:
+        if self._snapshot.listeners is None:
+            return {"state": "unknown", "address": None, "unit": None}
+        if not listeners:
+            return {"state": "absent", "address": None, "unit": None}
+        best = min(listeners, key=lambda found: (found.loopback, not found.wildcard))
+        state = "loopback" if best.loopback else "listening"
+        return {"state": state, "address": str(best.address), "unit": best.owner.unit}
+
+    def _path(self, ask: PathClass, branch: Branch) -> dict[str, Any]:
+        state, reason = branch.outcome, branch.reason
+        if self._legacy is not None and state is Outcome.OPEN:
+            state, reason = Outcome.UNKNOWN, self._legacy
+        fix = smallest_fix(self._ruleset, ask, branch, self._snapshot.links)
+        return {
+            "path": {
+                "state": state.value,
+                "by": None if branch.by is None else _rule(branch.by),
+                "trail": [{**_rule(step.at), "effect": step.effect} for step in branch.trail],
+                "reason": reason,
+            },
+            "fix": None
+            if fix is None
+            else {
+                "owner": fix.owner.value,
+                "command": fix.command,
+                "also_opens": list(fix.also_opens[:_MOST]),
+                "then": None if fix.then is None else _rule(fix.then),
+            },
+        }
+
+
+def _address(text: str | None) -> IPAddress | None:
+    """Read a single address; None when it is something else."""
+    try:
+        return None if text is None else ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _networks(sources: AddressSet) -> list[str]:
+    """Spell a branch's sources: whole, or the first of them and how many more there are."""
+    networks = [str(network) for network in sources.networks()]
+    if len(networks) <= _MOST:
+        return networks
+    return [*networks[:_MOST], f"and {len(networks) - _MOST} more networks"]
+
+
+def _rule(ref: RuleRef) -> dict[str, Any]:
+    return {"table": str(ref.table), "chain": ref.chain, "handle": ref.handle, "text": ref.text}

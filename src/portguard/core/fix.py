@@ -1,0 +1,186 @@
+"""The smallest fix: the one change that would let sources through, in the language of whoever owns the deciding rule.
+
+The change is tried out on a copy of the ruleset before it is named: what it would open beyond the question is said with
+it, and so is a rule further on that would still stop the packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from portguard.core.owner import Owner, owner_of
+from portguard.core.path import evaluate
+from portguard.core.reach import FROM_NETWORK
+from portguard.model.net import EVERYTHING, AddressSet
+from portguard.model.path import Outcome, PathClass
+from portguard.model.ruleset import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portguard.model.net import IPNetwork
+    from portguard.model.path import Branch
+    from portguard.model.ruleset import Json, RuleRef, Ruleset
+    from portguard.model.snapshot import Links
+
+_MOST = 3
+"""Networks for which commands are spelled; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One change, and what it would do."""
+
+    owner: Owner
+    command: str
+    """In the owner's language; for people, not for running unread."""
+    then: RuleRef | None
+    """What would still stop the packets after it; None: they get through."""
+    also_opens: tuple[str, ...]
+    """Sources beside those asked about that it would let in."""
+
+
+def smallest_fix(ruleset: Ruleset, ask: PathClass, branch: Branch, links: Links | None = None) -> Fix | None:
+    """Name the change for a branch that is shut; None when it is not, or when it is not known what decides."""
+    if branch.outcome not in {Outcome.DROPPED, Outcome.REFUSED} or branch.by is None:
+        return None
+    # Whom the question is about is mostly said in fewer words than who of them ended up here.
+    sources = min(ask.sources, branch.sources, key=lambda some: sum(1 for _ in some.networks()))
+    first: Fix | None = None
+    for head in (False, True) if branch.by.handle is None else (False,):
+        # A rule at the end of a chain comes too late where a limit rejects before it; then it goes to the head.
+        wanted = branch.sources if head else sources
+        changed = _with_accept(ruleset, ask, branch.by, wanted, head=head)
+        if changed is None:
+            return None
+        found = _judged(ruleset, changed, ask, branch, wanted, links, head=head)
+        if found.then is None:
+            return found
+        first = first or found
+    return first
+
+
+def _judged(  # noqa: PLR0917 - a change, and what it is an answer to
+    ruleset: Ruleset,
+    changed: Ruleset,
+    ask: PathClass,
+    branch: Branch,
+    sources: AddressSet,
+    links: Links | None,
+    *,
+    head: bool,
+) -> Fix:
+    """Say what a change would do."""
+    by = branch.by
+    assert by is not None, "a branch that is shut has something that shuts it"
+    owner = owner_of(ruleset, by)
+    before = evaluate(ruleset, replace(ask, sources=EVERYTHING), links)
+    after = evaluate(changed, replace(ask, sources=EVERYTHING), links)
+    opened = after.having(Outcome.OPEN) - before.having(Outcome.OPEN) - ask.sources
+    rest = [left for left in after.within(branch.sources).branches if left.outcome is not Outcome.OPEN]
+    shut = [left for left in rest if left.outcome is not Outcome.UNKNOWN]
+    return Fix(
+        owner=owner,
+        command=_command(owner, ask, by, sources, head=head),
+        then=(shut or rest)[0].by if rest else None,
+        also_opens=tuple(str(network) for network in opened.networks()),
+    )
+
+
+def _with_accept(
+    ruleset: Ruleset, ask: PathClass, by: RuleRef, sources: AddressSet, *, head: bool
+) -> Ruleset | None:
+    """Copy the ruleset with rules that accept the packets: before the deciding rule, or at an end of the chain."""
+    table = ruleset.tables.get(by.table)
+    if table is None or by.chain not in table.chains:
+        return None
+    rules = list(table.rules_of(by.chain))
+    place = 0 if head else len(rules)
+    if by.handle is not None:
+        places = [index for index, rule in enumerate(rules) if rule.handle == by.handle]
+        if not places:
+            return None
+        place = places[0]
+    added = [
+        Rule(chain=by.chain, handle=0, expr=tuple(_match(ask, family, networks)))
+        for family, networks in (("ip", sources.v4), ("ip6", sources.v6))
+        if networks and by.table.family in {family, "inet", "netdev"}
+    ]
+    rules[place:place] = added
+    return replace(
+        ruleset,
+        tables={**ruleset.tables, by.table: replace(table, rules={**table.rules, by.chain: tuple(rules)})},
+    )
+
+
+def _match(ask: PathClass, family: str, networks: Sequence[tuple[int, int]]) -> list[Json]:
+    version = AddressSet(tuple(networks)) if family == "ip" else AddressSet((), tuple(networks))
+    members = [
+        {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}}
+        for network in version.networks()
+    ]
+    out: list[Json] = [
+        {
+            "match": {
+                "op": "==",
+                "left": {"payload": {"protocol": family, "field": "saddr"}},
+                "right": {"set": members},
+            }
+        }
+    ]
+    if ask.port is not None:
+        left = {"payload": {"protocol": ask.transport.value, "field": "dport"}}
+        out.append({"match": {"op": "==", "left": left, "right": ask.port}})
+    return [*out, {"accept": None}]
+
+
+def _command(owner: Owner, ask: PathClass, by: RuleRef, sources: AddressSet, *, head: bool) -> str:
+    """Spell the change in the owner's language, for the first few networks."""
+    rest = FROM_NETWORK - sources
+    # A host without IPv6 is asked about for IPv4 alone.
+    everyone = not (rest.v4 and (sources.v4 or not sources.v6)) and not (
+        rest.v6 and (sources.v6 or not sources.v4)
+    )
+    networks: list[str | None] = [None] if everyone else [_spelled(network) for network in sources.networks()]
+    spelled = [_one(owner, ask, by, network, head=head) for network in networks[:_MOST]]
+    more = f"  # and {len(networks) - _MOST} more networks" if len(networks) > _MOST else ""
+    return " && ".join(dict.fromkeys(spelled)) + more
+
+
+def _spelled(network: IPNetwork) -> str:
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+
+
+def _one(owner: Owner, ask: PathClass, by: RuleRef, network: str | None, *, head: bool) -> str:
+    """Spell it for one network; None stands for everyone."""
+    port, transport = ask.port, ask.transport.value
+    six = network is not None and ":" in network
+    match owner:
+        case Owner.FIREWALLD if network is None:
+            return f"firewall-cmd --permanent --add-port={port}/{transport} && firewall-cmd --reload"
+        case Owner.FIREWALLD:
+            rule = (
+                f'rule family="{"ipv6" if six else "ipv4"}" source address="{network}"'
+                f' port port="{port}" protocol="{transport}" accept'
+            )
+            return f"firewall-cmd --permanent --add-rich-rule='{rule}' && firewall-cmd --reload"
+        case Owner.UFW:
+            return f"ufw insert 1 allow proto {transport} from {network or 'any'} to any port {port}"
+        case Owner.FAIL2BAN:
+            return f"fail2ban-client unban {'--all' if network is None else network.partition('/')[0]}"
+        case Owner.CROWDSEC:
+            return "cscli decisions delete " + ("--all" if network is None else f"--range {network}")
+        case Owner.PORTGUARD:
+            return "portguard mode heal  # or document the port: [[extra]] in /etc/portguard/portguard.toml"
+        case Owner.DOCKER | Owner.PODMAN | Owner.LIBVIRT | Owner.IPTABLES:
+            program = "ip6tables" if six else "iptables"
+            chain = "DOCKER-USER" if owner is Owner.DOCKER else by.chain
+            source = "" if network is None else f" -s {network}"
+            return f"{program} -w -I {chain}{source} -p {transport} --dport {port} -j ACCEPT"
+        case _:
+            source = "" if network is None else f"{'ip6' if six else 'ip'} saddr {network} "
+            what = f"{source}{transport} dport {port} accept"
+            if by.handle is not None:
+                return f"nft insert rule {by.table} {by.chain} position {by.handle} {what}"
+            return f"nft {'insert' if head else 'add'} rule {by.table} {by.chain} {what}"

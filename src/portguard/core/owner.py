@@ -1,0 +1,68 @@
+"""Whose rule it is: which program, or the administrator, a table and its chains belong to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from portguard.core.render import OWN_TABLE
+
+if TYPE_CHECKING:
+    from portguard.model.ruleset import RuleRef, Ruleset
+
+
+class Owner(StrEnum):
+    """Who writes a rule, and so who has to change it."""
+
+    PORTGUARD = "portguard"
+    FIREWALLD = "firewalld"
+    UFW = "ufw"
+    DOCKER = "docker"
+    PODMAN = "podman"
+    LIBVIRT = "libvirt"
+    FAIL2BAN = "fail2ban"
+    CROWDSEC = "crowdsec"
+    FOOMUURI = "foomuuri"
+    IPTABLES = "iptables"
+    NFTABLES = "nftables"
+    """The administrator, in nft's own language."""
+
+
+_CHAINS = (
+    ("f2b-", Owner.FAIL2BAN),
+    ("ufw-", Owner.UFW),
+    ("ufw6-", Owner.UFW),
+    ("docker", Owner.DOCKER),
+    ("netavark", Owner.PODMAN),
+    ("cni-", Owner.PODMAN),
+    ("libvirt_", Owner.LIBVIRT),
+)
+"""Beginnings of chain names, in small letters, by which programs mark their rules."""
+_TABLES = (
+    ("firewalld", Owner.FIREWALLD),
+    ("f2b-", Owner.FAIL2BAN),
+    ("docker", Owner.DOCKER),
+    ("netavark", Owner.PODMAN),
+    ("libvirt", Owner.LIBVIRT),
+    ("crowdsec", Owner.CROWDSEC),
+    ("foomuuri", Owner.FOOMUURI),
+)
+_IPTABLES_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
+
+
+def owner_of(ruleset: Ruleset, ref: RuleRef) -> Owner:
+    """Name who has to change a rule or policy: by its chain, else by its table."""
+    if ref.table == OWN_TABLE:
+        return Owner.PORTGUARD
+    for names, name in ((_CHAINS, ref.chain), (_TABLES, ref.table.name)):
+        for beginning, owner in names:
+            if name.lower().startswith(beginning):
+                return owner
+    table = ruleset.tables.get(ref.table)
+    chains = table.chains if table is not None else {}
+    if any(name.startswith(("ufw-", "ufw6-")) for name in chains):
+        return Owner.UFW
+    if any(name in _IPTABLES_CHAINS and chain.base for name, chain in chains.items()):
+        # iptables-nft names its base chains in capitals; a person who writes nft does not.
+        return Owner.IPTABLES
+    return Owner.NFTABLES

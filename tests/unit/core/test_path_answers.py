@@ -1,0 +1,96 @@
+"""Answers to ``why`` have the promised shape, and questions that make no sense get one clear line."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any
+
+import pytest
+
+from path_cases import RECORDED
+from path_questions import LINKS
+from portguard.core.answers import Answers
+from portguard.errors import UsageError
+from portguard.kernel.ruleset_json import parse_ruleset
+from portguard.model.listener import Listener, Owner
+from portguard.model.net import AddressSet, Transport
+from portguard.model.snapshot import Gap, Scope, Snapshot
+
+LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
+ZONES = {"workstations": AddressSet.of("10.1.0.0/16"), "admins": AddressSet.of("10.9.0.1")}
+REDIS = Listener(
+    transport=Transport.TCP,
+    address=ipaddress.ip_address("0.0.0.0"),
+    port=443,
+    owner=Owner(unit="web.service"),
+)
+
+
+def answers(case: str = "concatenations with intervals", *gaps: Gap) -> Answers:
+    ruleset = parse_ruleset(LISTINGS[case], generation=1)
+    return Answers(Snapshot(listeners=(REDIS,), ruleset=ruleset, links=LINKS, gaps=gaps), ZONES)
+
+
+def test_one_client_gets_the_whole_path_and_the_fix() -> None:
+    found = answers().answer(443, None, "10.9.0.1", None)
+    assert list(found) == ["schema", "port", "transport", "from", "to", "listener", "path", "fix"]
+    assert found["listener"] == {"state": "listening", "address": "0.0.0.0", "unit": "web.service"}
+    assert (found["path"]["state"], found["path"]["by"]["text"]) == ("dropped", "policy drop")
+    assert found["path"]["trail"][-1]["effect"] == "policy drop"
+    assert found["fix"]["command"] == "nft add rule inet f in ip saddr 10.9.0.1 tcp dport 443 accept"
+
+
+@pytest.mark.parametrize(
+    ("source", "to"), [("10.1.5.5", "10.1.0.1"), ("172.20.0.5", "10.2.0.1"), ("fd20::1", "fd02::1")]
+)
+def test_without_a_destination_it_is_the_own_address_on_the_way(source: str, to: str) -> None:
+    assert answers().answer(443, None, source, None)["to"] == to
+
+
+def test_without_a_source_every_zone_and_anyone_else_is_answered() -> None:
+    rows = answers().answer(443, None, None, None)["paths"]
+    states = {(row["zone"], row["path"]["state"]) for row in rows}
+    assert states == {("workstations", "open"), ("admins", "dropped"), ("anyone else", "dropped")}
+
+
+def test_a_zone_is_answered_by_name() -> None:
+    (row,) = answers().answer(443, None, "workstations", None)["paths"]
+    assert (row["zone"], row["sources"], row["path"]["state"]) == ("workstations", ["10.1.0.0/16"], "open")
+
+
+def test_a_port_nobody_listens_on_is_still_answered() -> None:
+    found = answers().answer(631, None, "10.9.0.1", None)
+    assert (found["listener"]["state"], found["transport"], found["path"]["state"]) == (
+        "absent",
+        "tcp",
+        "open",
+    )
+
+
+def test_what_legacy_iptables_may_drop_is_not_called_open() -> None:
+    gap = Gap(scope=Scope.LEGACY_TABLES, reason="tables ip filter are in use")
+    path = answers("concatenations with intervals", gap).answer(443, None, "10.1.0.7", None)["path"]
+    assert (path["state"], path["reason"]) == ("unknown", "tables ip filter are in use")
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "message"),
+    [
+        ("mars", None, "'mars' is neither an address, a network nor a zone (admins, workstations)"),
+        ("10.1.0.7", "fd01::1", "10.1.0.7 is IPv4, and fd01::1 is not"),
+        ("10.1.0.7", "10.1.0.99", "10.1.0.99 is not an address of this host"),
+        ("10.1.0.7", "there", "--to 'there' is not an address"),
+        (
+            "10.1.0.7/8",
+            None,
+            "'10.1.0.7/8' is neither an address, a network nor a zone (admins, workstations)",
+        ),
+    ],
+)
+def test_a_question_that_makes_no_sense_gets_one_clear_line(
+    source: str, to: str | None, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        answers().answer(443, None, source, to)
+    assert str(caught.value) == message
