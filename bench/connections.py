@@ -9,13 +9,11 @@ import sys
 
 def main() -> None:
     """Connect, say ready, and hold on until the input ends."""
-    count = int(sys.argv[1])
-    limit = 2 * count + 100
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (limit, max(limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    )
+    count, port = int(sys.argv[1]), int(sys.argv[2])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     held = []
-    with socket.create_server(("127.0.0.1", 30000)) as server:
+    with socket.create_server(("127.0.0.1", port)) as server:
         for _ in range(count):
             held.append(socket.create_connection(server.getsockname()))
             held.append(server.accept()[0])
