@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, *, nested: bool = False) -> Non
         "--json",
         action="store_true",
         default=argparse.SUPPRESS if nested else False,
-        help="print JSON, as docs/catalogue.md describes it",
+        help="print JSON, as the docs describe it",
     )
 
 
@@ -41,4 +41,9 @@ def catalogue(config: Path) -> Catalogue:
 
 def own_files(config: Path) -> list[Path]:
     """Catalogue files of this site, in name order; none where the folder does not exist."""
-    return load.local_files(configured(config, "catalogue", load.LOCAL_CATALOGUE))
+    return load.local_files(folder(config))
+
+
+def folder(config: Path) -> Path:
+    """Folder of this site's own catalogue files, which need not exist."""
+    return configured(config, "catalogue", load.LOCAL_CATALOGUE)

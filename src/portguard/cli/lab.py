@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from portguard.cli import output
+from portguard.cli import documents, output
 from portguard.model.finding import ExitCode
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="NAME",
         help="all (default), none, or the name of a step, may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="print the steps and their times as one document")
+    documents.add_options(parser)
     parser.add_argument(
         "--keep",
         action=argparse.BooleanOptionalAction,
@@ -64,13 +64,14 @@ def run(args: argparse.Namespace) -> int:
     from portguard.lab.scenario import begin, choose, perform  # noqa: PLC0415
     from portguard.lab.session import Interrupted, session  # noqa: PLC0415
 
+    own = documents.folder(args.config)
     steps = choose(args.scenario or ["all"])
     keep = sys.stdout.isatty() and not args.json if args.keep is None else args.keep
     result: LabResult | None = None
     staying = False
     with View(output.console(stderr=args.json), table=not args.json) as view:
         try:
-            with session(args.role or [DEFAULT_ROLE], view.doing) as stage:
+            with session(args.role or [DEFAULT_ROLE], view.doing, own) as stage:
                 view.doing("trying every documented connection")
                 result = begin(stage)
                 view.up(stage, result)

@@ -15,8 +15,11 @@ LISTENER_GRACE = 2.0
 """Seconds. The default of 30 s waits for services that restart; nothing restarts here."""
 
 
-def text(roles: Iterable[str], topology: Topology, folder: Path) -> str:
-    """Spell the file: the lab's networks as zones, its peer server as every other host, files below ``folder``."""
+def text(roles: Iterable[str], topology: Topology, folder: Path, catalogue: Path) -> str:
+    """Spell the file: the lab's networks as zones, its peer server as every other host, files below ``folder``.
+
+    ``catalogue`` is the folder of this site's own products.
+    """
     lines = [
         "# Written by `portguard lab` for one run; see docs/lab.md.",
         f"role = {json.dumps(list(roles))}",
@@ -37,6 +40,7 @@ def text(roles: Iterable[str], topology: Topology, folder: Path) -> str:
         "[paths]",
         f"status = {json.dumps(str(folder / 'status.json'))}",
         f"state = {json.dumps(str(folder / 'state'))}",
+        f"catalogue = {json.dumps(str(catalogue))}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -25,15 +25,16 @@ from portguard.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from portguard.model.flow import Catalogue
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def read_catalogue(roles: Sequence[str]) -> Catalogue:
+def read_catalogue(roles: Sequence[str], own: Path) -> Catalogue:
     """Read the catalogue and check that the roles are in it. Raises ConfigError and UsageError."""
-    catalogue = catalogues.load(catalogues.local_files())
+    catalogue = catalogues.load(catalogues.local_files(own))
     for role in roles:
         if role not in catalogue.role_by_id:
             raise UsageError(f"no role {role!r}{did_you_mean(role, catalogue.role_by_id)}")
@@ -41,24 +42,31 @@ def read_catalogue(roles: Sequence[str]) -> Catalogue:
 
 
 @contextlib.contextmanager
-def session(roles: Sequence[str], doing: Callable[[str], None]) -> Iterator[Stage]:
+def session(
+    roles: Sequence[str], doing: Callable[[str], None], own: Path = catalogues.LOCAL_CATALOGUE
+) -> Iterator[Stage]:
     """Build the lab for these roles and remove it at the end, also after Ctrl-C, SIGTERM and any error.
 
+    ``own`` is the folder of this site's own catalogue files.
     Raises LabError when it cannot be built. Only the main thread may enter it: it takes over the signals.
     """
     if os.geteuid() != 0:
         raise LabError("the lab needs root: it makes network namespaces (nothing of the host is changed)")
-    catalogue = read_catalogue(roles)
+    catalogue = read_catalogue(roles, own)
     with _Signals() as signals, contextlib.ExitStack() as stack:
         try:
-            yield _build(roles, catalogue, stack, doing)
+            yield _build(roles, catalogue, own, stack, doing)
         finally:
             signals.ignored = True
             doing("removing the lab")
 
 
 def _build(
-    roles: Sequence[str], catalogue: Catalogue, stack: contextlib.ExitStack, doing: Callable[[str], None]
+    roles: Sequence[str],
+    catalogue: Catalogue,
+    own: Path,
+    stack: contextlib.ExitStack,
+    doing: Callable[[str], None],
 ) -> Stage:
     """Build everything; what was built is on the stack, whenever this is interrupted."""
     run = RunDir()
@@ -72,7 +80,7 @@ def _build(
     network.build(topology)
 
     file = run.path / "portguard.toml"
-    file.write_text(configuration.text(roles, topology, run.path), encoding="utf-8")
+    file.write_text(configuration.text(roles, topology, run.path, own), encoding="utf-8")
     # Without the environment: PORTGUARD_* of the caller's shell is for another daemon than the lab's.
     policy = resolve(config.load(file, catalogue, {}), catalogue)
 

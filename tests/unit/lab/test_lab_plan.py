@@ -28,7 +28,9 @@ ROLES = sorted({role.id for role in CATALOGUE.roles})
 def policy_of(role: str, folder: Path) -> Policy:
     """Resolve the lab's own configuration for a role, as the lab does."""
     file = folder / "portguard.toml"
-    file.write_text(configuration.text([role], plan(CATALOGUE, [role]), folder), encoding="utf-8")
+    file.write_text(
+        configuration.text([role], plan(CATALOGUE, [role]), folder, folder / "catalogue.d"), encoding="utf-8"
+    )
     return resolve(config.load(file, CATALOGUE, {}), CATALOGUE)
 
 
