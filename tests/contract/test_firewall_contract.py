@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 
 MISSING = "No such file or directory"
 BUSY = "Device or resource busy"
+OTHER_HOOK = "Operation not supported"
+FORESEEN = re.compile(
+    r'Chain "(input|helper)" already exists in table inet \'portguard\' with different declaration'
+)
+"""How libnftables 1.1 says ``OTHER_HOOK``, before the kernel does."""
 
 
 @pytest.fixture
@@ -231,9 +237,9 @@ class TestRefusals:
             (tx(delete_elements("10.0.0.9", name="nothing")), MISSING),
             (tx(add_set(a_set(kind="inet_service"))), "File exists"),
             (tx(add_set(a_set(flags=("interval",)))), "File exists"),
-            (tx(add_chain(replace(INPUT, priority=5))), "Operation not supported"),
-            (tx(add_chain(replace(INPUT, hook="output"))), "Operation not supported"),
-            (tx(add_chain(replace(INPUT, name="helper"))), "Operation not supported"),
+            (tx(add_chain(replace(INPUT, priority=5))), OTHER_HOOK),
+            (tx(add_chain(replace(INPUT, hook="output"))), OTHER_HOOK),
+            (tx(add_chain(replace(INPUT, name="helper"))), OTHER_HOOK),
         ],
         ids=str,
     )
@@ -253,7 +259,9 @@ class TestRefusals:
         with pytest.raises(NftError) as caught:
             firewall.commit(what)
 
-        assert str(caught.value) == f"the kernel refused the transaction: {reason}"
+        said = str(caught.value).removeprefix("the kernel refused the transaction: ")
+        # Some refusals a newer libnftables foresees, and words itself.
+        assert said == reason or (reason == OTHER_HOOK and FORESEEN.fullmatch(said))
         assert firewall.read() == before
 
 
