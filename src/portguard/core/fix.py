@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from portguard.core.owner import Owner, owner_of
 from portguard.core.path import evaluate
 from portguard.core.reach import FROM_NETWORK
+from portguard.core.remedy import remedy
 from portguard.model.net import EVERYTHING, AddressSet
 from portguard.model.path import Outcome, PathClass
 from portguard.model.ruleset import Rule
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from portguard.model.path import Branch
     from portguard.model.ruleset import Json, RuleRef, Ruleset
     from portguard.model.snapshot import Links
-
-_MOST = 3
-"""Networks for which commands are spelled; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ def _judged(  # noqa: PLR0917 - a change, and what it is an answer to
     shut = [left for left in rest if left.outcome is not Outcome.UNKNOWN]
     return Fix(
         owner=owner,
-        command=_command(owner, ask, by, sources, head=head),
+        command=remedy(owner, by, ask.transport, str(ask.port), _networks(sources), head=head),
         then=(shut or rest)[0].by if rest else None,
         also_opens=tuple(str(network) for network in opened.networks()),
     )
@@ -135,52 +133,10 @@ def _match(ask: PathClass, family: str, networks: Sequence[tuple[int, int]]) -> 
     return [*out, {"accept": None}]
 
 
-def _command(owner: Owner, ask: PathClass, by: RuleRef, sources: AddressSet, *, head: bool) -> str:
-    """Spell the change in the owner's language, for the first few networks."""
+def _networks(sources: AddressSet) -> list[IPNetwork] | None:
+    """Networks to spell; None for everyone, where a host without IPv6 is asked about for IPv4 alone."""
     rest = FROM_NETWORK - sources
-    # A host without IPv6 is asked about for IPv4 alone.
     everyone = not (rest.v4 and (sources.v4 or not sources.v6)) and not (
         rest.v6 and (sources.v6 or not sources.v4)
     )
-    networks: list[str | None] = [None] if everyone else [_spelled(network) for network in sources.networks()]
-    spelled = [_one(owner, ask, by, network, head=head) for network in networks[:_MOST]]
-    more = f"  # and {len(networks) - _MOST} more networks" if len(networks) > _MOST else ""
-    return " && ".join(dict.fromkeys(spelled)) + more
-
-
-def _spelled(network: IPNetwork) -> str:
-    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-
-
-def _one(owner: Owner, ask: PathClass, by: RuleRef, network: str | None, *, head: bool) -> str:
-    """Spell it for one network; None stands for everyone."""
-    port, transport = ask.port, ask.transport.value
-    six = network is not None and ":" in network
-    match owner:
-        case Owner.FIREWALLD if network is None:
-            return f"firewall-cmd --permanent --add-port={port}/{transport} && firewall-cmd --reload"
-        case Owner.FIREWALLD:
-            rule = (
-                f'rule family="{"ipv6" if six else "ipv4"}" source address="{network}"'
-                f' port port="{port}" protocol="{transport}" accept'
-            )
-            return f"firewall-cmd --permanent --add-rich-rule='{rule}' && firewall-cmd --reload"
-        case Owner.UFW:
-            return f"ufw insert 1 allow proto {transport} from {network or 'any'} to any port {port}"
-        case Owner.FAIL2BAN:
-            return f"fail2ban-client unban {'--all' if network is None else network.partition('/')[0]}"
-        case Owner.CROWDSEC:
-            return "cscli decisions delete " + ("--all" if network is None else f"--range {network}")
-        case Owner.PORTGUARD:
-            return "portguard mode heal  # or document the port: [[extra]] in /etc/portguard/portguard.toml"
-        case Owner.DOCKER | Owner.PODMAN | Owner.LIBVIRT | Owner.IPTABLES:
-            program = "ip6tables" if six else "iptables"
-            chain = "DOCKER-USER" if owner is Owner.DOCKER else by.chain
-            source = "" if network is None else f" -s {network}"
-            return f"{program} -w -I {chain}{source} -p {transport} --dport {port} -j ACCEPT"
-        case _:
-            source = "" if network is None else f"{'ip6' if six else 'ip'} saddr {network} "
-            what = f"{source}{transport} dport {port} accept"
-            if by.handle is not None:
-                return f"nft insert rule {by.table} {by.chain} position {by.handle} {what}"
-            return f"nft {'insert' if head else 'add'} rule {by.table} {by.chain} {what}"
+    return None if everyone else list(sources.networks())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from portguard.core import canonical
-from portguard.core.manager import manager_of, writable
+from portguard.core.manager import writable
 from portguard.core.reach import Reach
 from portguard.core.render import ALLOW_SETS, MARK, OWN_TABLE, allow_elements, guest_rules
 from portguard.model.apply import apply
@@ -234,10 +234,3 @@ def healable(branch: Branch, ruleset: Ruleset) -> bool:
         return False
     table = ruleset.tables.get(branch.by.table)
     return table is not None and table.key != OWN_TABLE and writable(table)
-
-
-def owner_of(branch: Branch, ruleset: Ruleset) -> str | None:
-    """Name the manager of the table that decides, for the report."""
-    table = ruleset.tables.get(branch.by.table) if branch.by is not None else None
-    manager = manager_of(table) if table is not None else None
-    return None if manager is None else manager.value

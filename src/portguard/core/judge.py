@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from portguard.core import manager as managers
 from portguard.core.exposed import listener_findings
-from portguard.core.guests import owner_of
+from portguard.core.owner import Owner, owner_of
 from portguard.core.reach import Reach
+from portguard.core.remedy import remedy
 from portguard.core.reserved import reserved_findings
 from portguard.model.finding import Finding, Kind, Severity, Verdict
 from portguard.model.judgement import Judgement, ListenerState, PathState, ServiceVerdict
-from portguard.model.net import AddressSet, Transport
+from portguard.model.net import EVERYTHING, Transport
 from portguard.model.path import Branch, Outcome
 from portguard.model.policy import Direction, Manager, opened_to
 
@@ -223,10 +224,9 @@ def _blocked(row: ServiceVerdict, snapshot: Snapshot) -> Finding:
     """A default shuts a documented port: with the rule, whose table it is, and the command in that owner's language."""
     service, by = row.service, row.by
     assert by is not None
-    branch = Branch(sources=AddressSet(), outcome=Outcome.DROPPED, by=by)
-    owner = owner_of(branch, snapshot.ruleset) if snapshot.ruleset is not None else None
+    owner = owner_of(snapshot.ruleset, by) if snapshot.ruleset is not None else None
+    command = _command(service, owner, by)
     part = "part of " if row.path is PathState.PARTIAL else ""
-    command = managers.command(owner, service)
     port = f"{service.ports or 'ping'}/{service.transport}"
     return Finding(
         kind=Kind.REQUIRED_PORT_BLOCKED,
@@ -237,8 +237,21 @@ def _blocked(row: ServiceVerdict, snapshot: Snapshot) -> Finding:
         port=_first(service),
         flow=service.flow,
         zone=service.zone,
-        evidence={**_rule(by), "manager": owner, **({"command": command} if command else {})},
+        evidence={
+            **_rule(by),
+            "manager": owner.value if owner else None,
+            **({"command": command} if command else {}),
+        },
     )
+
+
+def _command(service: Service, owner: Owner | None, by: RuleRef) -> str | None:
+    """Give the command that opens it, where that is for somebody else to do."""
+    if owner in (None, Owner.NFTABLES, Owner.PORTGUARD) or service.ports is None:
+        return None
+    peers = opened_to(service)
+    networks = None if peers == EVERYTHING else list(peers.networks())
+    return remedy(owner, by, service.transport, str(service.ports), networks, most=None)
 
 
 def _denied(by: RuleRef, zone: str, rows: Sequence[ServiceVerdict]) -> Finding:

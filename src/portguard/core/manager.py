@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portguard.core.render import OWN_TABLE
-from portguard.model.net import EVERYTHING
-from portguard.model.policy import Manager, opened_to
+from portguard.core.owner import Owner, owner_of_table
+from portguard.model.policy import Manager
 
 if TYPE_CHECKING:
-    from portguard.model.policy import Service
     from portguard.model.ruleset import Json, Ruleset, Table
 
-_IPTABLES_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"})
 _RANK = (Manager.FIREWALLD, Manager.UFW, Manager.IPTABLES, Manager.NFTABLES)
+_OF_OWNER = {Owner.FIREWALLD: Manager.FIREWALLD, Owner.UFW: Manager.UFW, Owner.IPTABLES: Manager.IPTABLES}
+"""Owners that manage the host's firewall in a language of their own; all others write nft."""
 
 
 def detect(ruleset: Ruleset) -> Manager:
@@ -24,30 +23,27 @@ def detect(ruleset: Ruleset) -> Manager:
 
 def manager_of(table: Table) -> Manager | None:
     """Name who manages one table, or None where it has no say in what reaches this host."""
-    if table.key == OWN_TABLE:
+    owner = owner_of_table(table)
+    if owner in (Owner.FIREWALLD, Owner.UFW):
+        return _OF_OWNER[owner]
+    # Tables that iptables made and nobody filled (an `iptables -L` is enough) decide nothing.
+    if owner is Owner.PORTGUARD or not _can_drop(table):
         return None
-    if table.key.name == "firewalld":
-        return Manager.FIREWALLD
-    if any(name.startswith("ufw") for name in table.chains):
-        return Manager.UFW
-    if any(name in _IPTABLES_CHAINS and chain.base for name, chain in table.chains.items()):
-        # iptables-nft names its base chains in capitals; a person writing nft does not. Tables that iptables made and
-        # nobody filled (an `iptables -L` is enough) decide nothing.
-        return Manager.IPTABLES if _can_drop(table) else None
-    return Manager.NFTABLES if _can_drop(table) else None
+    return _OF_OWNER.get(owner, Manager.NFTABLES)
 
 
 def writable(table: Table) -> bool:
     """Say whether marked rules may be put into this table.
 
     Only into tables that a person wrote in nft's own language: firewalld, ufw and iptables lose or misread foreign rules
-    (iptables-save turns a native set match into "accept everything"), and a table with an owner refuses them.
+    (iptables-save turns a native set match into "accept everything"), other programs make their tables anew, and a table
+    with an owner refuses them.
     """
     return (
         table.key.family in ("ip", "ip6", "inet")
         and "owner" not in table.flags
-        and not any("docker" in name.lower() for name in (table.key.name, *table.chains))
-        and manager_of(table) in (None, Manager.NFTABLES)
+        and owner_of_table(table) is Owner.NFTABLES
+        and not any(name.lower().startswith("docker") for name in table.chains)
         and not any(_has(rule.expr, "xt") for rules in table.rules.values() for rule in rules)
     )
 
@@ -62,48 +58,12 @@ def _can_drop(table: Table) -> bool:
         return True
     # A verdict map may hold a drop that no rule spells.
     return any(
-        _has(rule.expr, "drop")
-        or _has(rule.expr, "reject")
-        or _has(rule.expr, "vmap")
-        or _has(rule.expr, "xt")
+        _has(rule.expr, statement)
         for rules in table.rules.values()
         for rule in rules
+        for statement in ("drop", "reject", "vmap", "xt")
     )
 
 
 def _has(expr: tuple[Json, ...], statement: str) -> bool:
     return any(isinstance(row, dict) and statement in row for row in expr)
-
-
-def command(manager: str | None, service: Service) -> str | None:
-    """Spell the command that opens a service in the language of the firewall that blocks it; None where we may write."""
-    if service.ports is None:
-        return None
-    ports, transport = service.ports, service.transport.value
-    networks = [str(network) for network in opened_to(service).networks()]
-    everyone = opened_to(service) == EVERYTHING
-    match manager:
-        case Manager.FIREWALLD.value:
-            if everyone:
-                return f"firewall-cmd --permanent --add-port={ports}/{transport} && firewall-cmd --reload"
-            rich = " ".join(
-                f'--add-rich-rule=\'rule family="{"ipv6" if ":" in network else "ipv4"}" source address="{network}"'
-                f' port port="{ports}" protocol="{transport}" accept\''
-                for network in networks
-            )
-            return f"firewall-cmd --permanent {rich} && firewall-cmd --reload"
-        case Manager.UFW.value:
-            span = str(ports).replace("-", ":")
-            return " && ".join(
-                f"ufw allow proto {transport} from {source} to any port {span} comment '{service.flow}'"
-                for source in (["any"] if everyone else networks)
-            )
-        case Manager.IPTABLES.value:
-            span = str(ports).replace("-", ":")
-            return " && ".join(
-                f"{'ip6tables' if ':' in source else 'iptables'} -w -I INPUT"
-                f"{'' if everyone else f' -s {source}'} -p {transport} --dport {span} -j ACCEPT"
-                for source in (["any"] if everyone else networks)
-            )
-        case _:
-            return None

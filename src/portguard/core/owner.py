@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from portguard.core.render import OWN_TABLE
+from portguard.model.ruleset import Table
 
 if TYPE_CHECKING:
     from portguard.model.ruleset import RuleRef, Ruleset
@@ -52,17 +53,24 @@ _IPTABLES_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTR
 
 def owner_of(ruleset: Ruleset, ref: RuleRef) -> Owner:
     """Name who has to change a rule or policy: by its chain, else by its table."""
-    if ref.table == OWN_TABLE:
+    table = ruleset.tables.get(ref.table, Table(key=ref.table))
+    by_chain = None if table.key == OWN_TABLE else _by_name(ref.chain, _CHAINS)
+    return by_chain or owner_of_table(table)
+
+
+def owner_of_table(table: Table) -> Owner:
+    """Name who a table as a whole belongs to."""
+    if table.key == OWN_TABLE:
         return Owner.PORTGUARD
-    for names, name in ((_CHAINS, ref.chain), (_TABLES, ref.table.name)):
-        for beginning, owner in names:
-            if name.lower().startswith(beginning):
-                return owner
-    table = ruleset.tables.get(ref.table)
-    chains = table.chains if table is not None else {}
-    if any(name.startswith(("ufw-", "ufw6-")) for name in chains):
+    if (owner := _by_name(table.key.name, _TABLES)) is not None:
+        return owner
+    if any(name.startswith(("ufw-", "ufw6-")) for name in table.chains):
         return Owner.UFW
-    if any(name in _IPTABLES_CHAINS and chain.base for name, chain in chains.items()):
+    if any(name in _IPTABLES_CHAINS and chain.base for name, chain in table.chains.items()):
         # iptables-nft names its base chains in capitals; a person who writes nft does not.
         return Owner.IPTABLES
     return Owner.NFTABLES
+
+
+def _by_name(name: str, marks: tuple[tuple[str, Owner], ...]) -> Owner | None:
+    return next((owner for beginning, owner in marks if name.lower().startswith(beginning)), None)

@@ -239,3 +239,10 @@ def test_where_the_administrator_names_another_manager_nothing_is_put_into_forei
     ruleset = sites.ruleset(sites.input_table(policy="drop", name="site"))
 
     assert not guests.plan(policy, sites.snapshot(ruleset, sites.documented(policy))).heals
+
+
+@pytest.mark.parametrize("name", ["f2b-table", "crowdsec", "foomuuri", "netavark", "docker-bridges"])
+def test_a_table_that_a_program_makes_anew_is_not_written_to(name: str) -> None:
+    table = replace(sites.input_table(policy="drop"), key=TableKey("inet", name))
+
+    assert not plan(sites.ruleset(table)).heals

@@ -118,11 +118,19 @@ def _apply(sign: str, left: Bits, right: int) -> Bits:
             return Bits(left.value >> right, left.unknown >> right)
 
 
+def _extension(body: dict[str, Json]) -> Operand:
+    """Compile a question for an extension header, which an ordinary packet does not have: asked whether there is one it says no, and it has no fields."""
+    if "field" in body:
+        return Operand("number", lambda _packet, _world: ABSENT)
+    return Operand("exists", lambda _packet, _world: 0, about="plain")
+
+
 _MAKERS: dict[str, Callable[[dict[str, Json]], Operand | None]] = {
     "payload": payload,
     "meta": _meta,
     "ct": ct,
     "fib": fib,
+    "exthdr": _extension,
 }
 
 

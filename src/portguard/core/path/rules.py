@@ -52,6 +52,8 @@ _PASSIVE_TARGETS = frozenset({
     "LOG", "NFLOG", "ULOG", "TCPMSS", "CHECKSUM", "CLASSIFY", "TRACE", "AUDIT", "TEE", "SECMARK", "CONNSECMARK", "LED",
 })  # fmt: skip
 """Targets of iptables that pass the packet on (iptables-extensions(8))."""
+_EXTENSIONS = frozenset({"ah", "dst", "esp", "frag", "hbh", "mh", "rt"})
+"""Matches of ip6tables that are about one extension header."""
 _ORDERING = frozenset({"<", ">", "<=", ">="})
 
 
@@ -237,6 +239,9 @@ class _Compiler:
     @staticmethod
     def _xt(body: Mapping[str, Json]) -> list[Op]:
         name = str(body.get("name", "?"))
+        if body.get("type") == "match" and name in _EXTENSIONS:
+            # They ask for an extension header, and an ordinary packet has none.
+            return [Test(Lookup([{"meta": {"key": "nfproto"}}], []))]
         if body.get("type") == "match":
             return (
                 []
