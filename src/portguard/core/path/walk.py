@@ -246,6 +246,10 @@ class Walk:
                 self.fates.append(Fate(ended, Outcome.DROPPED, general=self._general(place.rule, flow)))
             case "reject":
                 self.fates.append(Fate(ended, Outcome.REFUSED, general=self._general(place.rule, flow)))
+                if flow.packet.translated and flow.packet.hook == "prerouting":
+                    # Of a connection that is not confirmed yet, the answer may get lost on its way back.
+                    lost = ended._replace(doubt="the answer to a translated packet may get lost")
+                    self.fates.append(Fate(lost, Outcome.DROPPED, general=self._general(place.rule, flow)))
             case "return":
                 back.append(flow)
             case "continue":
