@@ -1,0 +1,138 @@
+"""What cannot be known is said so, with the reason, and only where it makes a difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from path_questions import LINKS, asked
+from portguard.core.path import evaluate
+from portguard.kernel.ruleset_json import parse_ruleset
+from portguard.model.net import AddressSet
+from portguard.model.ruleset import Ruleset, TableKey
+
+if TYPE_CHECKING:
+    from portguard.model.path import Branch, PathReport
+    from portguard.model.snapshot import Links
+
+CLIENT = AddressSet.of("10.1.0.7")
+OF = {"family": "inet", "table": "f"}
+XT: dict[str, Any] = {"xt": {"type": "match", "name": "recent"}}
+LIMIT: dict[str, Any] = {"limit": {"rate": 10, "per": "second", "burst": 5}}
+ACCEPT: dict[str, Any] = {"accept": None}
+DROP: dict[str, Any] = {"drop": None}
+REJECT: dict[str, Any] = {"reject": None}
+
+
+def iif(name: str) -> dict[str, Any]:
+    return {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": name}}
+
+
+def saddr(right: Any) -> dict[str, Any]:
+    left = {"payload": {"protocol": "ip", "field": "saddr"}}
+    return {"match": {"op": "==", "left": left, "right": right}}
+
+
+def ruleset(
+    *rules: list[dict[str, Any]],
+    policy: str = "drop",
+    terse: bool = False,
+    more: tuple[Any, ...] = (),
+    **table: Any,
+) -> Ruleset:
+    rows: list[Any] = [{"metainfo": {}}, {"table": {"family": "inet", "name": "f", **table}}, *more]
+    base = {"type": "filter", "hook": "input", "prio": 0, "policy": policy}
+    rows.append({"chain": {**OF, "name": "in", **base}})
+    rows += [{"rule": {**OF, "chain": "in", "handle": n, "expr": expr}} for n, expr in enumerate(rules, 10)]
+    return parse_ruleset({"nftables": rows}, generation=1, terse=terse)
+
+
+def fate(found: Ruleset, links: Links | None = LINKS, sources: AddressSet = CLIENT, **more: Any) -> Branch:
+    report: PathReport = evaluate(
+        found, asked("tcp", 80, sources, **{"destination": AddressSet.of("10.1.0.1"), **more}), links
+    )
+    (branch,) = report.branches
+    return branch
+
+
+@pytest.mark.parametrize(
+    "doubtful", [XT, LIMIT, {"teleport": {"to": "mars"}}], ids=["xt", "limit", "unknown statement"]
+)
+def test_a_rule_that_may_match_makes_unknown_what_it_would_change(doubtful: dict[str, Any]) -> None:
+    branch = fate(ruleset([doubtful, ACCEPT]))
+    assert branch.outcome == "unknown"
+    assert branch.reason
+
+
+@pytest.mark.parametrize("doubtful", [XT, LIMIT])
+def test_a_rule_that_may_match_and_changes_nothing_leaves_no_doubt(doubtful: dict[str, Any]) -> None:
+    branch = fate(ruleset([doubtful, DROP]))
+    assert (branch.outcome, branch.reason) == ("dropped", None)
+
+
+def test_shut_either_way_is_shut_and_says_that_the_client_may_be_told() -> None:
+    branch = fate(ruleset([LIMIT, REJECT]))
+    assert (branch.outcome, branch.general) == ("dropped", True)
+    assert branch.reason is not None
+
+
+def test_a_drop_elsewhere_is_final_whatever_else_is_not_understood() -> None:
+    assert fate(ruleset([saddr("10.1.0.7"), DROP], [XT, ACCEPT])).outcome == "dropped"
+
+
+def test_a_set_that_was_not_read_is_unknown_for_what_it_could_hold() -> None:
+    body = {"set": {**OF, "name": "s", "type": "ipv4_addr"}}
+    found = ruleset([saddr("@s"), ACCEPT], terse=True, more=(body,))
+    assert "not read" in str(fate(found).reason)
+    assert fate(ruleset([saddr("@s"), ACCEPT], more=(body,))).outcome == "dropped"
+
+
+def test_a_table_that_could_not_be_read_leaves_open_nothing_and_shut_what_is_shut() -> None:
+    other = {TableKey("ip", "x"): "its listing was cut off"}
+    open_ = ruleset(policy="accept")
+    shut = ruleset()
+    assert fate(open_).outcome == "open"
+    unsure = fate(Ruleset(generation=1, tables=open_.tables, unreadable=other))
+    assert (unsure.outcome, "cut off" in str(unsure.reason)) == ("unknown", True)
+    assert fate(Ruleset(generation=1, tables=shut.tables, unreadable=other)).outcome == "dropped"
+
+
+def test_a_table_that_could_not_be_read_of_the_other_family_has_no_say() -> None:
+    other = {TableKey("ip6", "x"): "its listing was cut off"}
+    assert (
+        fate(Ruleset(generation=1, tables=ruleset(policy="accept").tables, unreadable=other)).outcome
+        == "open"
+    )
+
+
+def test_a_dormant_table_does_nothing_and_one_of_unreadable_flags_may() -> None:
+    assert fate(ruleset(flags=["dormant"])).outcome == "open"
+    assert fate(ruleset(flags="Lester Gooch #5")).outcome == "unknown"
+
+
+def test_without_links_the_interface_is_not_known_and_named_in_the_reason() -> None:
+    found = ruleset([iif("eth0"), ACCEPT])
+    branch = fate(found, links=None)
+    assert branch.outcome == "unknown"
+    assert "eth0" in str(branch.reason)
+    assert fate(found).outcome == "open"
+    assert fate(found, sources=AddressSet.of("172.20.1.1")).outcome == "dropped"
+    assert fate(found, links=None, interfaces=("eth0",)).outcome == "open"
+
+
+def test_loopback_is_no_way_in_from_the_network() -> None:
+    assert fate(ruleset([iif("lo"), ACCEPT]), links=None).outcome == "dropped"
+
+
+def test_different_fates_of_own_addresses_are_told_apart_in_the_reason() -> None:
+    left = {"payload": {"protocol": "ip", "field": "daddr"}}
+    found = ruleset([{"match": {"op": "==", "left": left, "right": "10.1.0.1"}}, ACCEPT])
+    branch = fate(found, destination=AddressSet.of("10.1.0.1", "192.168.77.1"))
+    assert branch.outcome == "unknown"
+    assert "open by 10.1.0.1" in str(branch.reason)
+    assert "dropped by 192.168.77.1" in str(branch.reason)
+
+
+def test_a_chain_that_the_listing_lacks_may_decide_anything() -> None:
+    assert fate(ruleset([{"jump": {"target": "gone"}}])).outcome == "unknown"
