@@ -39,6 +39,7 @@ from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
 from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
+from portguard.daemon.share import Share
 from portguard.errors import ConfigError, NftError, ObserveError, PortguardError
 from portguard.model.snapshot import Gap, Scope
 
@@ -56,12 +57,6 @@ if TYPE_CHECKING:
 WATCH = "configuration watch"
 _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
-_LEAST_BETWEEN_LOOKS = 0.02
-"""Seconds between two full looks."""
-_SHARE = 0.2
-"""Part of a core that looks may take in the long run: a storm of announcements must not eat the host."""
-_CREDIT = 1.0
-"""Seconds of looking that may be spent at once: a burst is answered without delay."""
 _CONFIG_SETTLE = 0.2
 """Seconds without a further change before a changed configuration is read: editors write in several steps."""
 
@@ -93,9 +88,8 @@ class Daemon:
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
         now = self._clock.monotonic()
         self._look_at: float | None = now
-        self._rested_at = float("-inf")
-        self._looked_at = now
-        self._credit = _CREDIT
+        self._share = Share(now)
+        self._overtaken = False
         self._poll_at = now + self._config.intervals.listeners
         self._full_at = now + self._config.intervals.full
         self._heartbeat_at = now
@@ -175,7 +169,7 @@ class Daemon:
             self._full_at = now + self._config.intervals.full
             self._observer.time_passed()
             self._look_soon(0.0)
-        if self._look_at is not None and now >= max(self._look_at, self._rested_at):
+        if self._look_at is not None and now >= max(self._look_at, self._share.free_at):
             self._look()
         if now >= self._heartbeat_at and self._ready:
             self._heartbeat_at = now + self._config.intervals.heartbeat
@@ -185,7 +179,7 @@ class Daemon:
     def _timeout(self) -> float:
         due = [self._poll_at, self._full_at, self._heartbeat_at]
         if self._look_at is not None:
-            due.append(max(self._look_at, self._rested_at))
+            due.append(max(self._look_at, self._share.free_at))
         if self._reload_at is not None:
             due.append(self._reload_at)
         return max(0.0, min(due) - self._clock.monotonic())
@@ -251,6 +245,16 @@ class Daemon:
         self._look_at = None
         began = self._clock.monotonic()
         snapshot = self._observer.snapshot()
+        if not self._overtaken:
+            # A large ruleset takes a second to read and another to judge: drift announced meanwhile is mended in between,
+            # and the look, which is history then, is taken up again. Twice in a row would starve it.
+            self._on_ruleset()
+            if self._events:
+                self._overtaken = True
+                self._drain()
+                self._look_soon(0.0)
+                return
+        self._overtaken = False
         at = self._moment()
         self._events.append(
             WorldSeen(
@@ -262,11 +266,7 @@ class Daemon:
             )
         )
         self._drain()
-        ended = self._clock.monotonic()
-        earned = _SHARE * min(began - self._looked_at, _CREDIT / _SHARE)
-        self._looked_at = ended
-        self._credit = min(self._credit + earned, _CREDIT) - (ended - began)
-        self._rested_at = ended + max(_LEAST_BETWEEN_LOOKS, -self._credit / _SHARE)
+        self._share.spend(began, self._clock.monotonic())
         if self._observer.blind:
             self._look_soon(_RETRY_BLIND)
 
