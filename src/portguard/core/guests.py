@@ -210,12 +210,12 @@ def _opening(service: Service, branch: Branch, ruleset: Ruleset) -> Iterator[tup
     if not healable(branch, ruleset) or branch.by is None:
         return
     table, chain, before = branch.by.table, branch.by.chain, branch.by.handle
-    there = {canonical.rule_body(rule) for rule in ruleset.tables[table].rules_of(chain)}
+    there = {canonical.rule_body(rule) for rule in ruleset.tables[table].rules_of(chain) if _marked(rule)}
     versions = [version for version in (4, 6) if branch.sources.version(version)]
     for rule in guest_rules(service, chain, table.family, versions):
         body = canonical.rule_body(rule)
         if body in there:
-            # It stands there already and does not help: something before it decides. Never insert it again and again.
+            # We put it there already and it does not help: something before it decides. Never insert it again and again.
             continue
         operation = RuleOp(
             verb=Verb.ADD if before is None else Verb.INSERT,
