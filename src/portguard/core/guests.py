@@ -48,7 +48,7 @@ class GuestPlan:
 
     heals: tuple[GuestHeal, ...] = ()
     after: Ruleset | None = None
-    """The ruleset as it would be, for judging the plan before it is run."""
+    """The ruleset as it would be, for judging the plan before it is run; None after a single round."""
 
     @property
     def transaction(self) -> Transaction:
@@ -84,8 +84,11 @@ def plan(
         rows = list(_openings(policy, world, reach, suspended))
         if not rows:
             break
-        world, reach = _after(world, rows), None
         heals += rows
+        if rounds == 1:
+            # Whoever asks for one round looks again after it: what the ruleset would be like is for the kernel to say.
+            return GuestPlan(heals=tuple(heals))
+        world, reach = _after(world, rows), None
     return GuestPlan(heals=tuple(heals), after=world)
 
 
