@@ -391,7 +391,7 @@ def table(draw: st.DrawFn, name: str) -> str:
         kind = f"ipv{version}_addr"
         lines += [
             f"set s{version} {{ type {kind}; flags interval; elements = {draw(address_set(version))}; }}",
-            f"set c{version} {{ type {kind} . inet_service; flags interval; elements = {{ {draw(pick(SOURCES[version]))} . {draw(pick(PORTS))}, {NETWORKS[version][1]} . {draw(pick(['80', '443-700', '8080-9100']))} }}; }}",
+            f"set c{version} {{ type {kind} . inet_service; flags interval; elements = {{ {draw(pick(SOURCES[version][-3:]))} . {draw(pick(PORTS))}, {NETWORKS[version][1]} . {draw(pick(['80', '443-700', '8080-9100']))} }}; }}",
             f"map m{version} {{ type {kind} : mark; flags interval; elements = {{ {draw(pick(SOURCES[version]))} : 0x1 }}; }}",
             f"set d{version} {{ type {kind}; flags dynamic,timeout; size 1000; timeout 1h; elements = {{ {draw(pick(SOURCES[version]))} }}; }}",
         ]
