@@ -293,6 +293,18 @@ CASES = (
         ),
     ),
     Case(
+        "a TCP reset is for TCP alone, though the listing does not say so",
+        """
+        table ip f { chain in { type filter hook input priority 0; policy accept;
+          ip saddr 10.1.0.7 reject with tcp reset
+        } }
+        """,
+        (
+            Expected("10.1.0.7", 80, "refused", "ip saddr 10.1.0.7 reject with tcp reset"),
+            Expected("10.1.0.7", 80, "open", "policy accept", "udp"),
+        ),
+    ),
+    Case(
         "a chain of bans is no default, a zone with rules of its own has one",
         """
         table ip f {
