@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from portguard.model.policy import Policy, Service
-    from portguard.model.ruleset import Rule, Ruleset, Set, Table, TableKey
+    from portguard.model.ruleset import Rule, RuleRef, Ruleset, Set, Table, TableKey
     from portguard.model.snapshot import Snapshot
 
 _ROUNDS = 8
@@ -197,11 +197,15 @@ def _openings(
     policy: Policy, ruleset: Ruleset, reach: Reach, suspended: frozenset[str]
 ) -> Iterator[GuestHeal]:
     """Find the next rule that each blocked service needs; several services of one round never share a body."""
+    places = {table.key for table in _foreign(ruleset)}
+    ours = _Ours(ruleset)
     seen: set[tuple[str, str]] = set()
     for service in _services(policy):
         for report in reach.ports(service.transport, service.ports):
             for branch in report.within(opened_to(service)).branches:
-                for heal, body in _opening(service, branch, ruleset):
+                if not _shut_by_default(branch) or branch.by is None or branch.by.table not in places:
+                    continue
+                for heal, body in _opening(service, branch, branch.by, ours):
                     # Two flows may document the same port for the same networks: one rule serves both.
                     place = (str(branch.by), body)
                     if heal.key not in suspended and place not in seen:
@@ -209,31 +213,40 @@ def _openings(
                         yield heal
 
 
-def _opening(service: Service, branch: Branch, ruleset: Ruleset) -> Iterator[tuple[GuestHeal, str]]:
-    if not healable(branch, ruleset) or branch.by is None:
-        return
-    table, chain, before = branch.by.table, branch.by.chain, branch.by.handle
-    there = {canonical.rule_body(rule) for rule in ruleset.tables[table].rules_of(chain) if _marked(rule)}
+class _Ours:
+    """Bodies of the marked rules of each chain, spelled once."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._bodies: dict[tuple[TableKey, str], set[str]] = {}
+
+    def bodies(self, table: TableKey, chain: str) -> set[str]:
+        """Give those of one chain."""
+        place = (table, chain)
+        if place not in self._bodies:
+            rules = self._ruleset.tables[table].rules_of(chain)
+            self._bodies[place] = {canonical.rule_body(rule) for rule in rules if _marked(rule)}
+        return self._bodies[place]
+
+
+def _shut_by_default(branch: Branch) -> bool:
+    return branch.outcome in (Outcome.DROPPED, Outcome.REFUSED) and branch.general
+
+
+def _opening(service: Service, branch: Branch, by: RuleRef, ours: _Ours) -> Iterator[tuple[GuestHeal, str]]:
     versions = [version for version in (4, 6) if branch.sources.version(version)]
-    for rule in guest_rules(service, chain, table.family, versions):
+    for rule in guest_rules(service, by.chain, by.table.family, versions):
         body = canonical.rule_body(rule)
-        if body in there:
+        if body in ours.bodies(by.table, by.chain):
             # We put it there already and it does not help: something before it decides. Never insert it again and again.
             continue
         operation = RuleOp(
-            verb=Verb.ADD if before is None else Verb.INSERT,
-            table=table,
-            chain=chain,
+            verb=Verb.ADD if by.handle is None else Verb.INSERT,
+            table=by.table,
+            chain=by.chain,
             expr=rule.expr,
             comment=rule.comment,
-            handle=before,
+            handle=by.handle,
         )
-        yield GuestHeal(key=f"{table} {chain} {service.flow}", flow=service.flow, operation=operation), body
-
-
-def healable(branch: Branch, ruleset: Ruleset) -> bool:
-    """Say whether portguard may open this branch: a default drop, in a table that a person wrote in nft."""
-    if branch.outcome not in (Outcome.DROPPED, Outcome.REFUSED) or not branch.general or branch.by is None:
-        return False
-    table = ruleset.tables.get(branch.by.table)
-    return table is not None and table.key != OWN_TABLE and writable(table)
+        key = f"{by.table} {by.chain} {service.flow}"
+        yield GuestHeal(key=key, flow=service.flow, operation=operation), body
