@@ -29,7 +29,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
-def tested(folder: Path) -> subprocess.CompletedProcess[bytes]:
+def run_tests(folder: Path) -> subprocess.CompletedProcess[bytes]:
     """Run the evaluation's own tests in a copy of the project."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
@@ -49,7 +49,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_without_a_mistake_the_tests_pass(copy: Path) -> None:
-    done = tested(copy)
+    done = run_tests(copy)
     assert done.returncode == 0, done.stdout.decode()[-2000:]
 
 
@@ -60,5 +60,5 @@ def test_a_planted_mistake_is_found(mistake: str, copy: Path) -> None:
     text = path.read_text()
     assert right in text, "the place of the mistake has moved"
     path.write_text(text.replace(right, wrong, 1))
-    done = tested(copy)
+    done = run_tests(copy)
     assert done.returncode == 1, done.stdout.decode()[-2000:]
