@@ -3,6 +3,14 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
+# Under sudo, what a tool leaves behind in somebody's checkout (caches, compiled modules) is theirs: root's would stop the
+# tools, or make clean, of the next run without root.
+ifeq ($(shell id -u),0)
+ifneq ($(shell stat -c %u .),0)
+GIVE_BACK := ; status=$$?; chown -Rh --reference=. .; exit $$status
+endif
+endif
+
 .PHONY: help setup run test unit kernel lab check docs bench fuzz clean
 
 help:  ## what there is
@@ -12,32 +20,30 @@ setup:  ## system packages and .venv
 	@scripts/setup
 
 run: setup  ## guard role printum/all-in-one in a disposable network namespace
-	@$(PYTHON) -m portguard lab
+	@$(PYTHON) -m portguard lab$(GIVE_BACK)
 
 test: setup check unit kernel lab  ## every tier
 
 unit: setup  ## tests without root and without a kernel
-	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab"
+	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab"$(GIVE_BACK)
 
 kernel: setup  ## tests on the real kernel, in network namespaces of their own
-	@$(PYTHON) -m pytest -q tests -m kernel
+	@$(PYTHON) -m pytest -q tests -m kernel$(GIVE_BACK)
 
 lab: setup  ## the whole scenario, end to end
-	@$(PYTHON) -m pytest -q tests/lab -m lab
+	@$(PYTHON) -m pytest -q tests/lab -m lab$(GIVE_BACK)
 
 check: setup  ## ruff, mypy, and what is generated is up to date
-	@.venv/bin/ruff check -q .
-	@.venv/bin/ruff format -q --check .
-	@.venv/bin/mypy
+	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && .venv/bin/mypy$(GIVE_BACK)
 
 docs: setup  ## what is generated from the code and the catalogue
-	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md
+	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md$(GIVE_BACK)
 
 bench: setup  ## how fast, how large: measured side by side
-	@$(PYTHON) -m bench
+	@$(PYTHON) -m bench$(GIVE_BACK)
 
 fuzz: setup  ## a long differential run of the path evaluation against the kernel
-	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q tests/kernel -m kernel -k fuzz
+	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q tests/kernel -m kernel -k fuzz$(GIVE_BACK)
 
 clean:  ## all that these targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
