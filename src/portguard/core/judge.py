@@ -118,7 +118,9 @@ def _service(service: Service, snapshot: Snapshot, reach: Reach) -> ServiceVerdi
     verdict = Verdict.OK
     if by_default or path is PathState.BLOCKED or missing:
         verdict = Verdict.CRITICAL
-    elif PathState.UNKNOWN is path or listener is ListenerState.UNKNOWN:
+    elif (
+        path is PathState.UNKNOWN and (opened_to(service) or service.local)
+    ) or listener is ListenerState.UNKNOWN:
         verdict = Verdict.UNKNOWN
     elif path is PathState.PARTIAL or _wants_network(service, listener):
         verdict = Verdict.WARNING
@@ -158,6 +160,10 @@ def _listener(service: Service, snapshot: Snapshot) -> tuple[ListenerState, List
 def _path(service: Service, reach: Reach) -> tuple[PathState, Branch | None]:
     """Judge the path of a service's zone, with the branch that decides: the worst one, or the one that lets it in."""
     peers = opened_to(service)
+    if not peers and not service.local:
+        # Nothing is claimed of a path for nobody; that the zone is undefined is a finding of its own.
+        reason = f"no address of {service.zone} is known, so nobody is let in"
+        return PathState.UNKNOWN, Branch(sources=peers, outcome=Outcome.UNKNOWN, by=None, reason=reason)
     if not peers or (service.ports is None and service.transport is not Transport.ICMP):
         # On this host itself, or without a port: there is no path that a firewall could shut.
         return PathState.OPEN, None

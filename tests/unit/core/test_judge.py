@@ -291,3 +291,12 @@ def test_the_own_table_alone_manages_nothing_but_is_no_other_manager() -> None:
     )
 
     assert look(sites.ruleset(own)).manager is Manager.PORTGUARD
+
+
+def test_a_path_for_nobody_is_never_called_open() -> None:
+    policy = sites.policy(roles=("printum/redis-sentinel",), hosts={})
+    judgement = look(policy=policy)
+
+    assert policy.undefined
+    assert state(judgement, "printum/redis", "printum/portal") is PathState.UNKNOWN
+    assert {row.kind for row in judgement.findings} >= {Kind.ZONE_UNDEFINED}
