@@ -39,9 +39,9 @@ from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
 from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
+from portguard.daemon.settings import Settings
 from portguard.daemon.share import Share
-from portguard.errors import ConfigError, NftError, ObserveError, PortguardError
-from portguard.model.snapshot import Gap, Scope
+from portguard.errors import NftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,13 +52,11 @@ if TYPE_CHECKING:
     from portguard.daemon.site import Site
     from portguard.daemon.watch import ConfigWatch
     from portguard.kernel.world import World
+    from portguard.model.config import Intervals
     from portguard.model.ruleset import RulesetChange
 
-WATCH = "configuration watch"
 _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
-_CONFIG_SETTLE = 0.2
-"""Seconds without a further change before a changed configuration is read: editors write in several steps."""
 
 
 class Daemon:
@@ -77,12 +75,12 @@ class Daemon:
     ) -> None:
         self._world = world
         self._clock = world.clock
-        self._load = load
-        self._config = site.config
         self._sink = sink
         self._notifier = notifier
-        self._watch = watch
         self._observer = Observer(world)
+        self._settings = Settings(
+            site=site, load=load, watch=watch, observer=self._observer, clock=world.clock
+        )
         self._publisher = Publisher(host, self._clock, site.config.paths)
         self._state = State(book=self._publisher.recall())
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
@@ -90,31 +88,29 @@ class Daemon:
         self._look_at: float | None = now
         self._share = Share(now)
         self._overtaken = False
-        self._poll_at = now + self._config.intervals.listeners
-        self._full_at = now + self._config.intervals.full
+        self._poll_at = now + self._intervals.listeners
+        self._full_at = now + self._intervals.full
         self._heartbeat_at = now
-        self._reload_at: float | None = None
         self._foreign_at = float("-inf")
         self._foreign: RulesetChange | None = None
-        self._rejected: tuple[str, ...] = ()
         self._ready = False
         self._stopping = False
-        self._watching(lambda watch: watch.follow(site.config.paths.catalogue))
-        if watch is None:
-            reason = "inotify is not available: the configuration is reloaded on SIGHUP only"
-            self._observer.set_standing_gap(WATCH, Gap(scope=Scope.EVENTS, reason=reason))
 
     # --- what alerts say about the host ------------------------------------------------------------------------
 
     @property
+    def _intervals(self) -> Intervals:
+        return self._settings.site.config.intervals
+
+    @property
     def roles(self) -> tuple[str, ...]:
         """Roles of this host."""
-        return self._config.roles
+        return self._settings.site.config.roles
 
     @property
     def mode(self) -> str:
         """Present mode."""
-        return self._config.mode.value
+        return self._settings.site.config.mode.value
 
     @property
     def manager(self) -> str:
@@ -137,8 +133,9 @@ class Daemon:
             selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096))
             selector.register(self._world.ruleset_events.fileno(), selectors.EVENT_READ, self._on_ruleset)
             selector.register(self._world.link_events.fileno(), selectors.EVENT_READ, self._on_links)
-            if self._watch is not None:
-                selector.register(self._watch.fileno(), selectors.EVENT_READ, self._on_watch)
+            watching = self._settings.fileno()
+            if watching is not None:
+                selector.register(watching, selectors.EVENT_READ, self._on_watch)
             while not self._stopping:
                 self._cycle(selector)
             self._notifier.stopping()
@@ -157,22 +154,22 @@ class Daemon:
         # Announced drift first: a full look takes longer than a heal, and never stands in its way.
         self._drain()
         now = self._clock.monotonic()
-        if self._reload_at is not None and now >= self._reload_at:
+        if self._settings.due_at is not None and now >= self._settings.due_at:
             self._reload()
             self._drain()
         if now >= self._poll_at:
-            self._poll_at = now + self._config.intervals.listeners
+            self._poll_at = now + self._intervals.listeners
             self._sink.flush()
             if self._observer.listeners():
                 self._look_soon(0.0)
         if now >= self._full_at:
-            self._full_at = now + self._config.intervals.full
+            self._full_at = now + self._intervals.full
             self._observer.time_passed()
             self._look_soon(0.0)
         if self._look_at is not None and now >= max(self._look_at, self._share.free_at):
             self._look()
         if now >= self._heartbeat_at and self._ready:
-            self._heartbeat_at = now + self._config.intervals.heartbeat
+            self._heartbeat_at = now + self._intervals.heartbeat
             self._send(news.heartbeat(self._state, self._clock.now()))
         self._notifier.cycle_done(now)
 
@@ -180,8 +177,8 @@ class Daemon:
         due = [self._poll_at, self._full_at, self._heartbeat_at]
         if self._look_at is not None:
             due.append(max(self._look_at, self._share.free_at))
-        if self._reload_at is not None:
-            due.append(self._reload_at)
+        if self._settings.due_at is not None:
+            due.append(self._settings.due_at)
         return max(0.0, min(due) - self._clock.monotonic())
 
     def _moment(self) -> Moment:
@@ -191,7 +188,7 @@ class Daemon:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number == signal.SIGHUP:
-            self._reload_at = self._clock.monotonic()
+            self._settings.requested()
         else:
             self._stopping = True
 
@@ -221,21 +218,8 @@ class Daemon:
             self._look_soon(0.05)
 
     def _on_watch(self) -> None:
-        if self._watching(lambda watch: watch.drain()):
-            self._reload_at = self._clock.monotonic() + _CONFIG_SETTLE
-
-    def _watching(self, ask: Callable[[ConfigWatch], bool | None]) -> bool:
-        """Ask the watch something; when it cannot watch any longer, that is a gap."""
-        if self._watch is None:
-            return False
-        try:
-            answer = ask(self._watch)
-        except ObserveError as error:
-            self._observer.set_standing_gap(WATCH, Gap(scope=Scope.EVENTS, reason=str(error)))
+        if not self._settings.drain():
             self._look_soon(0.0)
-            return False
-        self._observer.set_standing_gap(WATCH, None)
-        return bool(answer)
 
     def _look_soon(self, after: float, since: float | None = None) -> None:
         at = (self._clock.monotonic() if since is None else since) + after
@@ -303,7 +287,7 @@ class Daemon:
         judgement = self._state.judgement
         if judgement is None:
             return
-        for name, gap in self._publisher.publish(self._state, self._rejected).items():
+        for name, gap in self._publisher.publish(self._state, self._settings.rejected).items():
             if gap != self._observer.standing_gaps.get(name):
                 self._observer.set_standing_gap(name, gap)
                 self._look_soon(0.0)
@@ -317,28 +301,19 @@ class Daemon:
 
     def _reload(self) -> None:
         """Read the configuration again. A bad one changes nothing but the alert that says so."""
-        self._reload_at = None
         self._notifier.reloading()
-        try:
-            site = self._load()
-        except ConfigError as error:
-            self._reject(tuple(str(fault) for fault in error.faults))
-        except PortguardError as error:
-            self._reject((str(error),))
-        else:
-            self._rejected = ()
-            self._config = site.config
+        if self._settings.reload():
+            site = self._settings.site
             self._publisher.paths = site.config.paths
-            self._watching(lambda watch: watch.follow(site.config.paths.catalogue))
             self._send(news.changed(self._state.policy, site.policy, self._clock.now()))
             self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))
+        else:
+            self._send([news.rejected(self._settings.rejected, self._clock.now())])
         summary = self._state.judgement.summary if self._state.judgement is not None else ""
-        self._notifier.ready("configuration rejected, the old one stays" if self._rejected else summary)
+        self._notifier.ready(
+            "configuration rejected, the old one stays" if self._settings.rejected else summary
+        )
         self._look_soon(0.0)
-
-    def _reject(self, faults: tuple[str, ...]) -> None:
-        self._rejected = faults
-        self._send([news.rejected(faults, self._clock.now())])
 
     def _send(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:

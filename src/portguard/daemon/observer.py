@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from portguard.kernel.world import World
+    from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.ruleset import RulesetChange, Table
     from portguard.model.snapshot import Links
@@ -119,7 +120,7 @@ class Observer:
             gaps=tuple(sorted(gaps)),
         )
 
-    def sensitive(self) -> Mapping[int, str]:
+    def sensitive(self) -> Mapping[int, Exposure]:
         """Name what must never be exposed among the listeners last read."""
         return sensitive(self._listeners or ())
 
