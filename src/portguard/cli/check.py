@@ -14,6 +14,7 @@ from portguard.model.finding import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portguard.model.exposure import Exposure
     from portguard.model.snapshot import Snapshot
 
 _EPILOG = """\
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.of(judgement.verdict)
 
 
-def look() -> tuple[Snapshot, Mapping[int, str]]:
+def look() -> tuple[Snapshot, Mapping[int, Exposure]]:
     """Look at the host once. What cannot be read is a gap in the snapshot; only a missing library raises ObserveError."""
     from portguard.daemon.observer import Observer  # noqa: PLC0415
     from portguard.kernel.real import open_world  # noqa: PLC0415

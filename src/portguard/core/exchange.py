@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from portguard.core.guests import Shape
     from portguard.core.lifecycle import Alert
+    from portguard.model.exposure import Exposure
     from portguard.model.finding import Kind
     from portguard.model.judgement import Judgement
     from portguard.model.policy import Policy, ServiceKey
@@ -87,7 +88,8 @@ class WorldSeen:
 
     at: Moment
     snapshot: Snapshot
-    sensitive: Mapping[int, str]
+    sensitive: Mapping[int, Exposure]
+    """What must never be exposed, by the cookie of its socket."""
     quiet: float
     """Seconds since somebody last changed the ruleset."""
     change: RulesetChange | None = None

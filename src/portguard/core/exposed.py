@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from portguard.core.reach import Reach
+    from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.path import PathReport
     from portguard.model.policy import Policy, Service
@@ -59,7 +60,7 @@ class _Port:
 
 
 def listener_findings(
-    policy: Policy, snapshot: Snapshot, reach: Reach, sensitive: Mapping[int, str]
+    policy: Policy, snapshot: Snapshot, reach: Reach, sensitive: Mapping[int, Exposure]
 ) -> Iterator[Finding]:
     """Judge every socket that others might reach. Of listeners that could not be read nothing is said here."""
     wider: list[tuple[_Port, AddressSet]] = []
@@ -82,7 +83,9 @@ def listener_findings(
         yield _wider(policy, wider)
 
 
-def _ports(policy: Policy, listeners: Sequence[Listener], sensitive: Mapping[int, str]) -> Iterator[_Port]:
+def _ports(
+    policy: Policy, listeners: Sequence[Listener], sensitive: Mapping[int, Exposure]
+) -> Iterator[_Port]:
     groups: dict[tuple[Transport, int, str | None], list[Listener]] = {}
     for row in listeners:
         if not row.loopback:
@@ -96,7 +99,7 @@ def _ports(policy: Policy, listeners: Sequence[Listener], sensitive: Mapping[int
             and number in service.ports
             and not service.dynamic
         )
-        seen = next((sensitive[row.cookie] for row in sockets if row.cookie in sensitive), None)
+        seen = next((sensitive[row.cookie].application for row in sockets if row.cookie in sensitive), None)
         documented = next((row.application for row in services if row.application in NEVER_OPEN_TO_ALL), None)
         application = seen or documented
         if application is None and not services and _client_socket(transport, number):

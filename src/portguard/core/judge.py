@@ -19,6 +19,7 @@ from portguard.model.policy import Direction, Manager, opened_to
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.policy import Policy, Service
     from portguard.model.ruleset import RuleRef
@@ -28,11 +29,11 @@ _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def judge(
-    policy: Policy, snapshot: Snapshot, sensitive: Mapping[int, str], reach: Reach | None = None
+    policy: Policy, snapshot: Snapshot, sensitive: Mapping[int, Exposure], reach: Reach | None = None
 ) -> Judgement:
     """Conclude everything that can be concluded, and say unknown of the rest.
 
-    ``sensitive`` names what must never be exposed by the cookie of its socket: ``redis``, ``jmx``, ``jdwp``.
+    ``sensitive`` names what must never be exposed, by the cookie of its socket.
     ``reach`` is over the same snapshot, where somebody has asked it already.
     """
     reach = reach or Reach(snapshot.ruleset, snapshot.links, snapshot.listeners)

@@ -9,6 +9,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from portguard.model.exposure import Application, Exposure
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 _REDIS = frozenset({"redis-server", "valkey-server", "keydb-server", "redis-sentinel", "valkey-sentinel"})
 _REDIS_FILES = _REDIS | {"redis-check-rdb", "valkey-check-rdb"}
 _REDIS_TITLE = re.compile(r"(redis|valkey|keydb)-server\b.*?:(\d+)(?:\s+\[(sentinel|cluster)\])?")
-_REDIS_PORTS = {6379: "redis", 26379: "redis-sentinel", 16379: "redis-cluster"}
+_REDIS_PORTS = {
+    6379: Application.REDIS,
+    26379: Application.REDIS_SENTINEL,
+    16379: Application.REDIS_CLUSTER,
+}
 _CLUSTER_BUS = 10000
 """A Redis cluster node listens for other nodes at its client port plus this."""
 
@@ -26,12 +32,14 @@ _JMX = re.compile(r"-Dcom\.sun\.management\.jmxremote\.(port|rmi\.port)=(\d+)")
 _JDWP = re.compile(r"-(?:agentlib:jdwp=|Xrunjdwp:)(?:.*,)?address=(?:[^,]*:)?(\d+)")
 
 
-def sensitive(listeners: Iterable[Listener]) -> Mapping[int, str]:
-    """Name what must never be exposed, by the cookie of its socket: redis…, jmx, jmx-rmi or jdwp."""
-    return {row.cookie: what for row in listeners if (what := identify(row)) is not None}
+def sensitive(listeners: Iterable[Listener]) -> Mapping[int, Exposure]:
+    """Name what must never be exposed, by the cookie of its socket."""
+    return {
+        row.cookie: Exposure(application=what) for row in listeners if (what := identify(row)) is not None
+    }
 
 
-def identify(listener: Listener) -> str | None:
+def identify(listener: Listener) -> Application | None:
     """Name the application behind one listener, or None where nothing speaks for any of them."""
     owner = listener.owner
     if _names(listener) & _REDIS_FILES:
@@ -39,9 +47,9 @@ def identify(listener: Listener) -> str | None:
     arguments = owner.cmdline
     for argument in arguments:
         if (match := _JMX.search(argument)) and int(match[2]) == listener.port:
-            return "jmx" if match[1] == "port" else "jmx-rmi"
+            return Application.JMX if match[1] == "port" else Application.JMX_RMI
         if (match := _JDWP.search(argument)) and int(match[1]) == listener.port:
-            return "jdwp"
+            return Application.JDWP
     if owner.process is None and not arguments:
         # Nothing is known of the process: the well-known port has to speak for it.
         return _REDIS_PORTS.get(listener.port)
@@ -59,11 +67,11 @@ def _names(listener: Listener) -> set[str]:
     return names
 
 
-def _redis(listener: Listener) -> str:
+def _redis(listener: Listener) -> Application:
     title = _REDIS_TITLE.search(" ".join(listener.owner.cmdline))
     kind = title[3] if title else None
     if title and listener.port == int(title[2]) + _CLUSTER_BUS:
-        return "redis-cluster"
+        return Application.REDIS_CLUSTER
     if kind == "sentinel" or _names(listener) & {"redis-sentinel", "valkey-sentinel"}:
-        return "redis-sentinel"
-    return "redis"
+        return Application.REDIS_SENTINEL
+    return Application.REDIS

@@ -10,6 +10,7 @@ import sites
 
 from portguard.core.judge import judge
 from portguard.core.render import OWN_TABLE
+from portguard.model.exposure import Application, Exposure
 from portguard.model.finding import Finding, Kind, Severity, Verdict
 from portguard.model.judgement import Judgement, ListenerState, PathState
 from portguard.model.listener import Listener, Owner
@@ -48,9 +49,8 @@ def look(
     """Judge a host on which everything documented listens."""
     listeners = (*sites.documented(policy), *extra)
     snapshot = sites.snapshot(sites.ruleset() if ruleset is None else ruleset, listeners)
-    return judge(
-        policy, replace(snapshot, **changes), {row.cookie: "redis" for row in extra if row.port == 6390}
-    )
+    redis = {row.cookie: Exposure(application=Application.REDIS) for row in extra if row.port == 6390}
+    return judge(policy, replace(snapshot, **changes), redis)
 
 
 def of(judgement: Judgement, kind: Kind) -> list[Finding]:

@@ -7,6 +7,7 @@ import ipaddress
 import pytest
 
 from portguard.exposure.identify import identify, sensitive
+from portguard.model.exposure import Application, Exposure
 from portguard.model.listener import Listener, Owner
 from portguard.model.net import Transport
 
@@ -71,6 +72,6 @@ def test_a_listener_is_what_its_process_shows(socket: Listener, expected: str | 
 
 
 def test_sockets_are_named_by_their_cookie() -> None:
-    assert sensitive([listener(6390, process="redis-server"), listener(80, process="nginx")]) == {
-        6390: "redis"
-    }
+    found = sensitive([listener(6390, process="redis-server"), listener(80, process="nginx")])
+
+    assert found == {6390: Exposure(application=Application.REDIS)}
