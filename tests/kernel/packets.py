@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from path_questions import ADDRESSES, ROUTES
+from portguard.kernel.libnftables import Libnftables
 from portguard.model.net import IPAddress, Transport
 from portguard.model.path import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from portguard.model.ruleset import Json
 
 T = TypeVar("T")
 
@@ -130,6 +133,7 @@ class Kernel:
         self.server, self.client = Namespace(), Namespace()
         self._next = 20000
         self._set_up()
+        self._nft = self.server.run(Libnftables)
         self._links = {name: self.client.run(_frames, f"p{name}") for name in SERVER_MAC}
         self._taps = {name: self.server.run(_frames, name) for name in SERVER_MAC}
         self._sockets: dict[int, socket.socket] = {}
@@ -144,16 +148,24 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         for item in [*self._links.values(), *self._taps.values(), *self._sockets.values(), *self._listeners]:
             item.close()
+        self._nft.close()
         self.server.close()
         self.client.close()
 
     def load(self, text: str) -> None:
-        """Replace the server's whole ruleset."""
-        self.server.command(["nft", "-f", "-"], f"flush ruleset\n{text}")
+        """Replace the server's whole ruleset. Raises ValueError with what nft says of a text that it refuses."""
+        # One context for thousands of rulesets: a program of its own for each costs five times as much.
+        _, refused = self.server.run(self._nft.run, f"flush ruleset\n{text}")
+        if refused is not None:
+            raise ValueError(refused)
 
-    def listing(self, *options: str) -> str:
-        """List the server's ruleset, as JSON unless options say otherwise."""
-        return self.server.command(["nft", *(options or ("-j",)), "list", "ruleset"])
+    def listing(self) -> Json:
+        """List the server's ruleset as JSON."""
+        return self.server.run(self._nft.listing, {"ruleset": None})
+
+    def text(self) -> str:
+        """List the server's ruleset as text with handles, by the program."""
+        return self.server.command(["nft", "-a", "list", "ruleset"])
 
     def send(self, probes: Sequence[Probe]) -> list[Answer]:
         """Send probes in order and say what became of each."""

@@ -1,18 +1,25 @@
-"""Random rulesets as nft text, and random probes that have a chance to meet their constants (hypothesis strategies)."""
+"""Random rulesets as nft text, and random probes that have a chance to meet their constants.
+
+All is drawn from a seed, so that one number names a ruleset with its probes. Hypothesis drew them first: nothing is shrunk
+here, as each packet is the kernel's word on one listing, and drawing alone took it longer than all packets and evaluations.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from hypothesis import strategies as st
 from packets import BEHIND, Probe
 
 from path_questions import ADDRESSES
 from portguard.model.net import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 PORTS = (80, 443, 631, 8080, 9100)
 """Ports at which something listens, so that what gets through is seen to."""
@@ -38,13 +45,42 @@ OWN = {v: tuple(a for items in ADDRESSES.values() for a in items if ("." in a) =
 LAST = {4: "10.1.0.9", 6: "fd01::9"}
 WORD = {4: "ip", 6: "ip6"}
 
-pick = st.sampled_from
-ports = st.sampled_from([*map(str, PORTS), "80-443", "600-9000", "22"])
+
+class Draw:
+    """Draws at random; the same seed draws the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def __call__(self, what: Callable[[Draw], T]) -> T:
+        return what(self)
 
 
-def listed(draw: st.DrawFn, items: tuple[str, ...] | list[str], most: int = 3) -> str:
-    """Draw an anonymous set; the elements of a set may not overlap, so prefixes are drawn one by one."""
-    return "{ " + ", ".join(draw(st.lists(pick(items), min_size=1, max_size=most, unique=True))) + " }"
+def pick(options: Sequence[T]) -> Callable[[Draw], T]:
+    """Draw one of the options."""
+    return lambda draw: draw.random.choice(options)
+
+
+def number(least: int, most: int) -> Callable[[Draw], int]:
+    """Draw a number between two, both of them possible."""
+    return lambda draw: draw.random.randint(least, most)
+
+
+def some(options: Sequence[T], most: int) -> Callable[[Draw], list[T]]:
+    """Draw one to ``most`` different options."""
+    return lambda draw: draw.random.sample(options, draw.random.randint(1, min(most, len(options))))
+
+
+def drawn(make: Callable[Concatenate[Draw, P], T]) -> Callable[P, Callable[[Draw], T]]:
+    """Turn a function that draws into something that can be drawn."""
+
+    def given(*args: P.args, **more: P.kwargs) -> Callable[[Draw], T]:
+        return lambda draw: make(draw, *args, **more)
+
+    return given
+
+
+ports = pick([*map(str, PORTS), "80-443", "600-9000", "22"])
 
 
 def disjoint(networks: list[str]) -> list[str]:
@@ -65,29 +101,20 @@ def disjoint(networks: list[str]) -> list[str]:
     return out
 
 
-@st.composite
-def address_set(draw: st.DrawFn, version: int) -> str:
-    networks = draw(
-        st.lists(pick([*NETWORKS[version], *SOURCES[version]]), min_size=1, max_size=4, unique=True)
-    )
+@drawn
+def address_set(draw: Draw, version: int) -> str:
+    networks = draw(some([*NETWORKS[version], *SOURCES[version]], 4))
     return "{ " + ", ".join(disjoint(networks)) + " }"
 
 
-@st.composite
-def port_set(draw: st.DrawFn) -> str:
-    chosen = draw(
-        st.lists(
-            pick(["80", "443", "631", "8080", "9100", "9101-9200", "20-25"]),
-            min_size=1,
-            max_size=3,
-            unique=True,
-        )
-    )
+@drawn
+def port_set(draw: Draw) -> str:
+    chosen = draw(some(["80", "443", "631", "8080", "9100", "9101-9200", "20-25"], 3))
     return "{ " + ", ".join(chosen) + " }"
 
 
-@st.composite
-def source_match(draw: st.DrawFn, version: int) -> str:
+@drawn
+def source_match(draw: Draw, version: int) -> str:
     word = WORD[version]
     form = draw(pick(["eq", "eq", "ne", "set", "neset", "named", "nenamed", "mask"]))
     one = draw(pick([*NETWORKS[version], *SOURCES[version]]))
@@ -104,8 +131,8 @@ def source_match(draw: st.DrawFn, version: int) -> str:
     return "ip6 saddr & ffff:: == fd01::"
 
 
-@st.composite
-def other_match(draw: st.DrawFn, version: int, hook: str, proto: str, family: str) -> str:
+@drawn
+def other_match(draw: Draw, version: int, hook: str, proto: str, family: str) -> str:
     word = WORD[version]
     only_tcp = [
         "tcp flags syn",
@@ -179,8 +206,8 @@ def other_match(draw: st.DrawFn, version: int, hook: str, proto: str, family: st
     return draw(pick(plain))
 
 
-@st.composite
-def port_match(draw: st.DrawFn, proto: str) -> str:
+@drawn
+def port_match(draw: Draw, proto: str) -> str:
     form = draw(pick(["eq", "eq", "ne", "set", "neset", "named", "order"]))
     if proto == "th":
         return f"meta l4proto {{ tcp, udp }} th dport {draw(ports)}"
@@ -195,9 +222,9 @@ def port_match(draw: st.DrawFn, proto: str) -> str:
     return f"{proto} dport {draw(pick(['<', '>', '<=', '>=']))} {draw(pick(['80', '443', '1024', '8080']))}"
 
 
-@st.composite
+@drawn
 def verdict(  # noqa: PLR0917 - what a rule is drawn for
-    draw: st.DrawFn, chains: tuple[str, ...], hook: str, family: str, version: int, proto: str
+    draw: Draw, chains: tuple[str, ...], hook: str, family: str, version: int, proto: str
 ) -> str:
     options = ["accept", "accept", "drop", "drop", "return", "continue"]
     if hook != "ingress":
@@ -215,8 +242,8 @@ def versions_of(family: str) -> tuple[int, ...]:
     return {"ip": (4,), "ip6": (6,)}.get(family, (4, 6))
 
 
-@st.composite
-def verdict_map(draw: st.DrawFn, version: int, chains: tuple[str, ...], hook: str, proto: str) -> str:
+@drawn
+def verdict_map(draw: Draw, version: int, chains: tuple[str, ...], hook: str, proto: str) -> str:
     words = [
         "accept",
         "drop",
@@ -238,7 +265,7 @@ def verdict_map(draw: st.DrawFn, version: int, chains: tuple[str, ...], hook: st
         ),
         lambda: f'iifname vmap {{ "eth0" : {value()}, "eth1" : {value()} }}',
         lambda: (
-            f"{word} saddr vmap {{ {', '.join(f'{net} : {value()}' for net in disjoint(draw(st.lists(pick(NETWORKS[version]), min_size=1, max_size=3, unique=True))))} }}"
+            f"{word} saddr vmap {{ {', '.join(f'{net} : {value()}' for net in disjoint(draw(some(NETWORKS[version], 3))))} }}"
         ),
         lambda: f"meta l4proto vmap {{ tcp : {value()}, udp : {value()} }}",
         lambda: (
@@ -256,8 +283,8 @@ def verdict_map(draw: st.DrawFn, version: int, chains: tuple[str, ...], hook: st
     return draw(pick(forms))()
 
 
-@st.composite
-def rule(draw: st.DrawFn, family: str, hook: str, chains: tuple[str, ...]) -> str:
+@drawn
+def rule(draw: Draw, family: str, hook: str, chains: tuple[str, ...]) -> str:
     version = draw(pick(versions_of(family)))
     proto = draw(pick(["tcp", "tcp", "tcp", "udp", "udp", "th", "icmp"]))
     parts: list[str] = []
@@ -324,7 +351,7 @@ def rule(draw: st.DrawFn, family: str, hook: str, chains: tuple[str, ...]) -> st
             )
         )
     elif effect == "chance":
-        if draw(st.integers(0, 9)) == 0:
+        if draw(number(0, 9)) == 0:
             parts.append(
                 draw(
                     pick(
@@ -341,18 +368,18 @@ def rule(draw: st.DrawFn, family: str, hook: str, chains: tuple[str, ...]) -> st
         return " ".join([*parts, draw(verdict_map(version, chains, hook, proto))])
     elif effect == "dscp" and hook != "ingress":
         parts.append(f"{WORD[version]} dscp set cs1")
-    if not effect or effect in {"counter", "dscp"} or draw(st.booleans()):
+    if not effect or effect in {"counter", "dscp"} or draw(pick((True, False))):
         parts.append(draw(verdict(chains, hook, family, version, proto)))
     return " ".join(parts)
 
 
-@st.composite
-def nat_rule(draw: st.DrawFn, family: str) -> str:
+@drawn
+def nat_rule(draw: Draw, family: str) -> str:
     version = draw(pick(versions_of(family)))
     word = WORD[version]
     proto = draw(pick(["tcp", "udp"]))
     parts = [f"{proto} dport {draw(pick(PORTS))}"]
-    if draw(st.booleans()):
+    if draw(pick((True, False))):
         parts.append(draw(source_match(version)))
     own = draw(pick(OWN[version]))
     own = own if version == 4 else f"[{own}]"
@@ -381,11 +408,11 @@ BASES = [
 ]  # fmt: skip
 
 
-@st.composite
-def table(draw: st.DrawFn, name: str) -> str:
+@drawn
+def table(draw: Draw, name: str) -> str:
     family = draw(pick(["inet", "inet", "inet", "ip", "ip6"]))
-    subchains = tuple(f"c{i}" for i in range(draw(st.integers(0, 3))))
-    bases = draw(st.lists(pick(BASES), min_size=1, max_size=4))
+    subchains = tuple(f"c{i}" for i in range(draw(number(0, 3))))
+    bases = [draw(pick(BASES)) for _ in range(draw(number(1, 4)))]
     lines = [f"table {family} {name} {{"]
     for version in versions_of(family):
         kind = f"ipv{version}_addr"
@@ -406,7 +433,7 @@ def table(draw: st.DrawFn, name: str) -> str:
     for place, chain in reversed(list(enumerate(subchains))):
         lines.append(f"chain {chain} {{")
         lines += [
-            f"  {draw(rule(family, common, subchains[place + 1 :]))}" for _ in range(draw(st.integers(0, 4)))
+            f"  {draw(rule(family, common, subchains[place + 1 :]))}" for _ in range(draw(number(0, 4)))
         ]
         lines.append("}")
     for place, (hook, priority) in enumerate(bases):
@@ -418,7 +445,7 @@ def table(draw: st.DrawFn, name: str) -> str:
         lines.append(f"chain b{place} {{")
         if hook == "nat":
             lines.append(f"  type nat hook prerouting priority {priority}; policy accept;")
-            lines += [f"  {draw(nat_rule(family))}" for _ in range(draw(st.integers(1, 3)))]
+            lines += [f"  {draw(nat_rule(family))}" for _ in range(draw(number(1, 3)))]
         elif hook == "ingress":
             if family != "inet":
                 lines.pop()
@@ -426,26 +453,26 @@ def table(draw: st.DrawFn, name: str) -> str:
             lines.append(
                 f'  type filter hook ingress device "{draw(pick(["eth0", "eth1"]))}" priority 0; policy {policy};'
             )
-            lines += [f"  {draw(rule(family, hook, subchains))}" for _ in range(draw(st.integers(0, 3)))]
+            lines += [f"  {draw(rule(family, hook, subchains))}" for _ in range(draw(number(0, 3)))]
         else:
             lines.append(f"  type filter hook {hook} priority {priority}; policy {policy};")
             if hook == "postrouting":
                 # Answers of this host leave by it too, and tell the outcome.
                 lines.append('  oifname != "eth2" accept')
-            lines += [f"  {draw(rule(family, hook, subchains))}" for _ in range(draw(st.integers(0, 6)))]
+            lines += [f"  {draw(rule(family, hook, subchains))}" for _ in range(draw(number(0, 6)))]
         lines.append("}")
     lines.append("}")
     return "\n".join(lines)
 
 
-@st.composite
-def rulesets(draw: st.DrawFn) -> str:
+@drawn
+def rulesets(draw: Draw) -> str:
     """Draw a ruleset of one to three tables."""
-    return "\n".join(draw(table(f"t{place}")) for place in range(draw(st.integers(1, 3)))) + "\n"
+    return "\n".join(draw(table(f"t{place}")) for place in range(draw(number(1, 3)))) + "\n"
 
 
-@st.composite
-def probes(draw: st.DrawFn) -> Probe:
+@drawn
+def probes(draw: Draw) -> Probe:
     """Draw a probe whose source comes in by the interface that leads back to it."""
     version = draw(pick([4, 4, 6]))
     source = ipaddress.ip_address(draw(pick(SOURCES[version])))
