@@ -4,14 +4,15 @@
 PYTHON := .venv/bin/python
 
 # Under sudo, what a tool leaves behind in somebody's checkout (caches, compiled modules) is theirs: root's would stop the
-# tools, or make clean, of the next run without root.
+# tools of the next run without root. The roots of Debian systems below build stay as they are: their files have owners of
+# their own.
 ifeq ($(shell id -u),0)
 ifneq ($(shell stat -c %u .),0)
-GIVE_BACK := ; status=$$?; chown -Rh --reference=. .; exit $$status
+GIVE_BACK := ; status=$$?; find . \( -path ./build/roots -o -path ./build/hosts \) -prune -o -exec chown -h --reference=. {} +; exit $$status
 endif
 endif
 
-.PHONY: help setup run test unit kernel lab check docs bench fuzz clean
+.PHONY: help setup run test unit kernel lab check docs deb bench fuzz clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +39,9 @@ check: setup  ## ruff, mypy, and what is generated is up to date
 
 docs: setup  ## what is generated from the code and the catalogue
 	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md$(GIVE_BACK)
+
+deb: setup  ## the packages for Debian 12 and 13, in build/deb
+	@packaging/build$(GIVE_BACK)
 
 bench: setup  ## how fast, how large: measured side by side
 	@$(PYTHON) -m bench$(GIVE_BACK)

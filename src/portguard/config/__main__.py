@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from portguard.catalogue.load import load as load_catalogue
 from portguard.catalogue.load import local_files
+from portguard.config import vendored as _vendored  # noqa: F401 - stands before all that imports pydantic
 from portguard.config import wire
 from portguard.config.build import Sources, validate
 from portguard.errors import ConfigError, Fault
