@@ -12,10 +12,10 @@ GIVE_BACK := ; status=$$?; find . \( -path ./build/roots -o -path ./build/hosts 
 endif
 endif
 
-.PHONY: help setup run test unit kernel lab check docs deb bench fuzz clean
+.PHONY: help setup run test unit kernel lab test-hosts host check docs deb bench fuzz clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup:  ## system packages and .venv
 	@scripts/setup
@@ -23,16 +23,24 @@ setup:  ## system packages and .venv
 run: setup  ## guard role printum/all-in-one in a disposable network namespace
 	@$(PYTHON) -m portguard lab$(GIVE_BACK)
 
-test: setup check unit kernel lab  ## every tier
+test: setup check unit kernel lab test-hosts  ## every tier
 
 unit: setup  ## tests without root and without a kernel
-	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab"$(GIVE_BACK)
+	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab and not host"$(GIVE_BACK)
 
 kernel: setup  ## tests on the real kernel, in network namespaces of their own
 	@$(PYTHON) -m pytest -q tests -m kernel$(GIVE_BACK)
 
 lab: setup  ## the whole scenario, end to end
 	@$(PYTHON) -m pytest -q tests/lab -m lab$(GIVE_BACK)
+
+test-hosts: deb  ## install, guard, reboot, upgrade and purge on booted Debian 12 and 13
+	@scripts/install-packages debootstrap systemd-container util-linux iproute2 nftables
+	@$(PYTHON) -m pytest -q tests/host -m host$(GIVE_BACK)
+
+host: deb  ## a shell on a booted host with portguard: make host RELEASE=13
+	@scripts/install-packages debootstrap systemd-container util-linux iproute2 nftables
+	@cd tests && ../$(PYTHON) -m host.harness $(RELEASE)$(GIVE_BACK)
 
 check: setup  ## ruff, mypy, and what is generated is up to date
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && .venv/bin/mypy$(GIVE_BACK)
