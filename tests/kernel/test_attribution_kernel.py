@@ -98,7 +98,7 @@ def test_a_process_that_took_the_number_of_the_writer_is_not_blamed() -> None:
 
 def test_in_another_pid_namespace_nobody_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's number would be somebody else's there."""
-    monkeypatch.setattr(attribution, "_sees_all_pids", lambda: False)
+    monkeypatch.setattr(attribution, "sees_all_pids", lambda: False)
     with cat() as pid:
         assert actor(pid, "cat") == Actor(comm="cat", pid=pid)
 

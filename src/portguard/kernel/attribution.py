@@ -46,7 +46,7 @@ def actor(pid: int | None, comm: str | None) -> Actor:
     A one-shot program is often gone by now: then only what the kernel said is known, and nothing is guessed.
     """
     named = Actor(comm=None if comm is None else clean(comm), pid=pid)
-    if pid is None or not _sees_all_pids():
+    if pid is None or not sees_all_pids():
         # The kernel counts in the first pid namespace: in any other, /proc/PID would be somebody else.
         return named
     status = _status(pid)
@@ -86,7 +86,7 @@ def _read(pid: int, name: str) -> str | None:
 
 
 @cache
-def _sees_all_pids() -> bool:
+def sees_all_pids() -> bool:
     """Whether /proc counts processes as the kernel's announcements do."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino == _INIT_PID_NAMESPACE  # noqa: PTH116 - a namespace, not a path

@@ -89,20 +89,25 @@ class Owners:
         if pid is None:
             return Owner(unit=unit)
         # The cgroup is that of the moment when the socket was made; a process moved since then has its own.
-        unit = unit or unit_of_process(pid)
-        try:
-            process = psutil.Process(pid)
-            with process.oneshot():
-                name, arguments = process.name(), process.cmdline()[:_ARGUMENTS]
-        except psutil.Error:
-            return Owner(unit=unit, pid=pid)
-        return Owner(
-            unit=unit,
-            process=clean(name),
-            pid=pid,
-            exe=_executable(process),
-            cmdline=tuple(clean(argument) for argument in arguments),
-        )
+        return describe(pid, unit) or Owner(unit=unit or unit_of_process(pid), pid=pid)
+
+
+def describe(pid: int, unit: str | None = None) -> Owner | None:
+    """Describe a process, or the one that a thread is of, as the owner of a socket; None when it is gone, or hides."""
+    unit = unit or unit_of_process(pid)
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            name, arguments = process.name(), process.cmdline()[:_ARGUMENTS]
+    except psutil.Error:
+        return None
+    return Owner(
+        unit=unit,
+        process=clean(name),
+        pid=pid,
+        exe=_executable(process),
+        cmdline=tuple(clean(argument) for argument in arguments),
+    )
 
 
 def _executable(process: psutil.Process) -> str | None:
