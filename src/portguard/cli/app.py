@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "which documented flows use a port, and which document says so",
     "catalogue": "products, components, roles and flows",
     "run": "the daemon, in the foreground",
+    "reload": "let the daemon read its configuration again",
     "lab": "a disposable network in which the real daemon guards a role",
 }
 """Every command with its one line of help, in the order of ``--help``."""

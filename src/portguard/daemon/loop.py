@@ -6,6 +6,7 @@
      rtnetlink announcements -+                      +--> Tell     alerts -> journal
      listener poll (1 s) -----+--> core.reconcile ---+--> Look     snapshot -> WorldSeen
      inotify, SIGHUP ---------+        .step         +--> Publish  status file, STATUS=
+     control socket ----------+
      slow timer, ENOBUFS -----+
 
 Everything that decides is in ``core.reconcile``; everything that waits is here.
@@ -37,6 +38,8 @@ from portguard.core.exchange import (
 )
 from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
+from portguard.daemon.control import open_control
+from portguard.daemon.errands import Errands
 from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
 from portguard.daemon.settings import Settings
@@ -82,6 +85,7 @@ class Daemon:
             site=site, load=load, watch=watch, observer=self._observer, clock=world.clock
         )
         self._publisher = Publisher(host, self._clock, site.config.paths)
+        self._errands = Errands(reload=self._reload)
         self._state = State(book=self._publisher.recall())
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
         now = self._clock.monotonic()
@@ -136,8 +140,13 @@ class Daemon:
             watching = self._settings.fileno()
             if watching is not None:
                 selector.register(watching, selectors.EVENT_READ, self._on_watch)
-            while not self._stopping:
-                self._cycle(selector)
+            with open_control(
+                self._settings.site.config.paths.status, self._errands, self._observer
+            ) as control:
+                if control is not None:
+                    selector.register(control, selectors.EVENT_READ, control.serve)
+                while not self._stopping:
+                    self._cycle(selector)
             self._notifier.stopping()
         finally:
             selector.close()
@@ -156,7 +165,6 @@ class Daemon:
         now = self._clock.monotonic()
         if self._settings.due_at is not None and now >= self._settings.due_at:
             self._reload()
-            self._drain()
         if now >= self._poll_at:
             self._poll_at = now + self._intervals.listeners
             self._sink.flush()
@@ -299,8 +307,8 @@ class Daemon:
 
     # --- configuration and heartbeat -----------------------------------------------------------------------------
 
-    def _reload(self) -> None:
-        """Read the configuration again. A bad one changes nothing but the alert that says so."""
+    def _reload(self) -> tuple[str, ...]:
+        """Read the configuration again, and give its faults. A bad one changes nothing but the alert that says so."""
         self._notifier.reloading()
         if self._settings.reload():
             site = self._settings.site
@@ -314,6 +322,8 @@ class Daemon:
             "configuration rejected, the old one stays" if self._settings.rejected else summary
         )
         self._look_soon(0.0)
+        self._drain()
+        return self._settings.rejected
 
     def _send(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
