@@ -113,6 +113,7 @@ class PathsTable(Section):
     status: File = _PATHS.status
     state: File = _PATHS.state
     catalogue: File = _PATHS.catalogue
+    trace: File = _PATHS.trace
 
 
 class Document(Section):

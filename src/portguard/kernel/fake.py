@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from portguard.errors import ObserveError
 from portguard.kernel.fake_dump import dump
-from portguard.kernel.fake_events import FakeLinkEvents, FakeRulesetEvents
-from portguard.kernel.world import World
+from portguard.kernel.fake_events import FakeLinkEvents, FakeListenEvents, FakeRulesetEvents
+from portguard.kernel.world import Opened, World
 from portguard.model.apply import Tables, applied
 from portguard.model.listener import Listener, Owner
+from portguard.model.net import Transport
 from portguard.model.ruleset import Actor, Ruleset, RulesetChange
 from portguard.model.snapshot import Gap, Links, Scope
 from portguard.model.transaction import TableOp, Transaction, Verb
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portguard.errors import NftError
-    from portguard.model.net import Transport
     from portguard.model.ruleset import Table, TableKey
 
 SOMEBODY = Actor(comm="nft", pid=4242)
@@ -73,6 +73,7 @@ class FakeKernel:
         self.owner_gaps: tuple[Gap, ...] = ()
         self.ruleset_events = FakeRulesetEvents()
         self.link_events = FakeLinkEvents()
+        self.listen_events = FakeListenEvents()
         self._nft = Tables()
         self._generation = 1
         self._links = Links()
@@ -87,6 +88,7 @@ class FakeKernel:
             links=_FakeLinks(self),
             ruleset_events=self.ruleset_events,
             link_events=self.link_events,
+            listen_events=self.listen_events,
             clock=self.clock,
             closing=self._close,
         )
@@ -136,7 +138,7 @@ class FakeKernel:
     ) -> Listener:
         """Let a program listen."""
         cookie = next(self._cookies)
-        self._listeners[cookie] = Listener(
+        made = self._listeners[cookie] = Listener(
             transport=transport,
             address=ip_address(address),
             port=port,
@@ -147,11 +149,13 @@ class FakeKernel:
             cookie=cookie,
             owner=owner,
         )
-        return self._listeners[cookie]
+        self.listen_events.announce(_opened(made, self.clock.monotonic()))
+        return made
 
     def close(self, listener: Listener) -> None:
         """Let the program that listens close its socket."""
         del self._listeners[listener.cookie]
+        self.listen_events.announce()
 
     def __str__(self) -> str:
         return dump(self.ruleset, self.listeners, self._links)
@@ -191,6 +195,7 @@ class FakeKernel:
     def _close(self) -> None:
         self.ruleset_events.close()
         self.link_events.close()
+        self.listen_events.close()
 
 
 class _FakeFirewall:
@@ -262,6 +267,14 @@ class _FakeLinks:
         """Read them all."""
         _fail(self._kernel, Scope.ADDRESSES)
         return self._kernel.links
+
+
+def _opened(listener: Listener, now: float) -> Opened | None:
+    """Announce a listener as the kernel does: of a UDP socket it tells only that there is one."""
+    if listener.transport is not Transport.TCP:
+        return None
+    address, port, owner = listener.address, listener.port, listener.owner
+    return Opened(transport=Transport.TCP, address=address, port=port, at=now, ours=True, owner=owner)
 
 
 def _fail(kernel: FakeKernel, scope: Scope) -> None:

@@ -6,9 +6,10 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from portguard.kernel.world import Events
+from portguard.kernel.world import Events, ListenNews
 
 if TYPE_CHECKING:
+    from portguard.kernel.world import Opened
     from portguard.model.ruleset import RulesetChange
 
 
@@ -83,3 +84,49 @@ class FakeLinkEvents(Signal):
     def drain(self) -> bool:
         """Take everything announced so far, and say whether there was something."""
         return self._lower()
+
+
+class FakeListenEvents(Signal):
+    """Announced listeners that wait to be read; none are announced until :meth:`set_up` was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason: str | None = "the fake kernel was not asked to announce listeners"
+        """Why nothing is announced."""
+        self._waiting: list[Opened] = []
+        self._lost = False
+
+    def set_up(self) -> None:
+        """Announce from now on."""
+        self.reason = None
+
+    def switch_off(self, reason: str) -> None:
+        """Announce nothing any longer."""
+        self.reason = reason
+
+    def fileno(self) -> int | None:  # type: ignore[override]  # the others always have one
+        """Descriptor that is readable when there is something to read."""
+        return super().fileno() if self.reason is None else None
+
+    def announce(self, opened: Opened | None = None) -> None:
+        """Tell of a socket that began to listen, or, without one, that another ceased to."""
+        if self.reason is None:
+            self._waiting += [] if opened is None else [opened]
+            self._raise()
+
+    def lose(self) -> None:
+        """Empty the queue and say so at the next read."""
+        self._waiting.clear()
+        self._lost = True
+        self._raise()
+
+    def still_on(self) -> bool:
+        """Say whether announcements are made."""
+        return self.reason is None
+
+    def read(self) -> ListenNews:
+        """Take everything announced so far."""
+        look = self._lower()
+        news = ListenNews(opened=tuple(self._waiting), look=look, lost=self._lost)
+        self._waiting, self._lost = [], False
+        return news

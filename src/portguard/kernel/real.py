@@ -11,9 +11,12 @@ from portguard.kernel.events import NftEvents, RouteEvents
 from portguard.kernel.links import RouteReader
 from portguard.kernel.nft import Nft
 from portguard.kernel.sockets import SocketTable
+from portguard.kernel.trace import Polling, TraceEvents, open_listen_events
 from portguard.kernel.world import World
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from portguard.kernel.world import Clock
 
 
@@ -29,11 +32,13 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-def open_world(clock: Clock | None = None) -> World:
+def open_world(clock: Clock | None = None, *, trace: Path | None = None) -> World:
     """Open all edges in the network namespace of the calling thread; it needs CAP_NET_ADMIN.
 
+    ``trace`` is the trace instance that announces listeners. It has one reader, so who looks just once gives none.
     Events are joined before anything is read, so nothing that happens in between goes unnoticed. Raises
-    ObserveError, with everything closed again, when one of them cannot be opened.
+    ObserveError, with everything closed again, when one of them cannot be opened; listeners that are not announced
+    are polled for.
     """
     with ExitStack() as stack:
         firewall = stack.enter_context(closing(Nft()))
@@ -43,6 +48,12 @@ def open_world(clock: Clock | None = None) -> World:
             links=stack.enter_context(closing(RouteReader())),
             ruleset_events=stack.enter_context(closing(NftEvents(firewall))),
             link_events=stack.enter_context(closing(RouteEvents())),
+            listen_events=stack.enter_context(closing(_listen_events(trace))),
             clock=clock or SystemClock(),
             closing=stack.pop_all().close,
         )
+
+
+def _listen_events(trace: Path | None) -> TraceEvents | Polling:
+    """Open the announcements of listeners, if anybody wants them."""
+    return Polling("nobody asked for announcements") if trace is None else open_listen_events(trace)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from portguard.model.listener import Listener
+    from portguard.model.listener import Listener, Owner
+    from portguard.model.net import IPAddress, Transport
     from portguard.model.ruleset import Ruleset, RulesetChange, Table, TableKey
     from portguard.model.snapshot import Gap, Links
     from portguard.model.transaction import Transaction
@@ -26,6 +27,33 @@ class Events:
     """Transactions in the order in which the kernel committed them."""
     lost: bool = False
     """Announcements were lost: what happened meanwhile is unknown, so everything has to be read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A socket that began to listen, as it was announced. It may be closed by now."""
+
+    transport: Transport
+    address: IPAddress
+    port: int
+    at: float
+    """Monotonic time, seconds. The kernel announces it a moment before it can be seen."""
+    ours: bool | None
+    """Whether its process was in this network namespace; None where that could not be told."""
+    owner: Owner
+    """Who called listen(); name and number of the thread where nothing else is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenNews:
+    """What a read of the announcements of new listeners brought. They are those of the whole machine."""
+
+    opened: tuple[Opened, ...] = ()
+    """In the order in which each core announced them."""
+    look: bool = False
+    """Something began or ceased to listen, perhaps here."""
+    lost: bool = False
+    """Announcements were lost."""
 
 
 class Firewall(Protocol):
@@ -100,6 +128,23 @@ class LinkEvents(Protocol):
         """Take everything announced so far, and say whether to read the links again; never blocks."""
 
 
+class ListenEvents(Protocol):
+    """Announcements of sockets that begin or cease to listen, where the kernel makes them."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing is announced, so that listeners are found by polling alone; None when they are."""
+
+    def fileno(self) -> int | None:
+        """Descriptor that is readable when there is something to read; None when nothing is announced."""
+
+    def read(self) -> ListenNews:
+        """Take everything announced so far; never blocks."""
+
+    def still_on(self) -> bool:
+        """Say whether announcements are still made, for a slow pass to ask; ``reason`` says why not."""
+
+
 class Clock(Protocol):
     """Time, as an argument."""
 
@@ -123,6 +168,7 @@ class World:
     links: LinkReader
     ruleset_events: RulesetEvents
     link_events: LinkEvents
+    listen_events: ListenEvents
     clock: Clock
     closing: Callable[[], None] = _nothing
     """Releases what the edges hold."""

@@ -13,3 +13,5 @@ class Paths:
     status: Path = Path("/run/portguard/status.json")
     state: Path = Path("/var/lib/portguard")
     catalogue: Path = Path("/etc/portguard/catalogue.d")
+    trace: Path = Path("/sys/kernel/tracing/instances/portguard")
+    """The trace instance that announces listeners, as ``systemd/trace-setup`` makes it. It has one reader at a time."""
