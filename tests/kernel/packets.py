@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from path_questions import ADDRESSES, ROUTES
+from portguard.kernel.generation import open_generation
 from portguard.kernel.libnftables import Libnftables
 from portguard.model.net import IPAddress, Transport
 from portguard.model.path import Outcome
@@ -134,6 +135,8 @@ class Kernel:
         self._next = 20000
         self._set_up()
         self._nft = self.server.run(Libnftables)
+        self.asking = self.server.run(open_generation)
+        """A netfilter socket of the server, for what nft does not list."""
         self._links = {name: self.client.run(_frames, f"p{name}") for name in SERVER_MAC}
         self._taps = {name: self.server.run(_frames, name) for name in SERVER_MAC}
         self._sockets: dict[int, socket.socket] = {}
@@ -149,6 +152,7 @@ class Kernel:
         for item in [*self._links.values(), *self._taps.values(), *self._sockets.values(), *self._listeners]:
             item.close()
         self._nft.close()
+        self.asking.close()
         self.server.close()
         self.client.close()
 

@@ -17,6 +17,7 @@ from random_rulesets import PORTS, Draw, probes, rulesets
 
 from path_questions import LINKS
 from portguard.core.path import evaluate
+from portguard.kernel.rule_versions import with_versions
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.model.net import EVERYTHING, AddressSet, Transport
@@ -41,6 +42,7 @@ UNSUPPORTED = (
     "bytes of an echo request",
     "comes out of a translation",
     "more than the listing shows",
+    "may have added it",
 )
 """Constructs of which the outcome may be unknown, by what the reason says of them (docs/path.md lists them)."""
 
@@ -82,7 +84,7 @@ def check(kernel: Kernel, text: str, asked: list[Probe], seen: Counter[str], nam
         batch = asked[start : start + at_once]
         ruleset = listed(kernel)
         for probe, answer in zip(batch, kernel.send(batch), strict=True):
-            branch = judged(ruleset, probe)
+            branch = judged(ruleset, probe, name)
             seen["packets"] += 1
             seen[branch.outcome] += 1
             if branch.outcome is Outcome.UNKNOWN:
@@ -96,6 +98,7 @@ def check(kernel: Kernel, text: str, asked: list[Probe], seen: Counter[str], nam
 def listed(kernel: Kernel) -> Ruleset:
     """Read the server's ruleset as the daemon does."""
     ruleset = parse_ruleset(kernel.listing(), generation=1)
+    ruleset = with_versions(ruleset, kernel.asking)
     return join_text(ruleset, kernel.text()) if needs_text(ruleset) else ruleset
 
 
@@ -105,7 +108,7 @@ def allows(branch: Branch, outcome: Outcome) -> bool:
     return outcome is branch.outcome or (either and outcome is Outcome.REFUSED)
 
 
-def judged(ruleset: Ruleset, probe: Probe) -> Branch:
+def judged(ruleset: Ruleset, probe: Probe, name: str) -> Branch:
     """Evaluate a probe in four ways that must agree: alone, among all sources, by its route, and without links."""
     source = AddressSet.of(str(probe.source))
     alone = evaluated(ruleset, probe, source, (probe.interface,), LINKS)
@@ -113,12 +116,12 @@ def judged(ruleset: Ruleset, probe: Probe) -> Branch:
     routed = evaluated(ruleset, probe, source, None, LINKS)
     blind = evaluated(ruleset, probe, source, None, None)
     assert (among.outcome, among.by, among.general) == (alone.outcome, alone.by, alone.general), (
-        probe,
-        alone,
-        among,
+        f"{name}: {probe}\nalone: {alone}\namong all: {among}"
     )
-    assert routed.outcome is alone.outcome, (probe, alone, routed)
-    assert blind.outcome is Outcome.UNKNOWN or allows(blind, alone.outcome), (probe, alone, blind)
+    assert routed.outcome is alone.outcome, f"{name}: {probe}\nalone: {alone}\nrouted: {routed}"
+    assert blind.outcome is Outcome.UNKNOWN or allows(blind, alone.outcome), (
+        f"{name}: {probe}\nalone: {alone}\nblind: {blind}"
+    )
     return alone
 
 

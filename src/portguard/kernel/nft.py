@@ -10,6 +10,7 @@ from portguard.errors import NftError, ObserveError
 from portguard.kernel.generation import ask_generation, open_generation
 from portguard.kernel.libnftables import Libnftables
 from portguard.kernel.nft_command import list_pieces, list_ruleset, list_table, list_text
+from portguard.kernel.rule_versions import with_versions
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.kernel.tables import find_table, list_tables
@@ -122,9 +123,9 @@ class Nft:
                 unreadable[key] = whole.unreadable.get(key, "the listing does not hold it")
         return self._with_text(Ruleset(generation=generation, tables=tables, unreadable=unreadable), None)
 
-    @staticmethod
-    def _with_text(ruleset: Ruleset, key: TableKey | None) -> Ruleset:
-        """Fill in what the JSON left out. Where the text cannot be had either, that stays opaque."""
+    def _with_text(self, ruleset: Ruleset, key: TableKey | None) -> Ruleset:
+        """Fill in what the JSON left out. Where the text cannot be had either, that stays opaque. Raises ObserveError."""
+        ruleset = with_versions(ruleset, self._asking)
         if not needs_text(ruleset):
             return ruleset
         try:

@@ -75,8 +75,13 @@ def _ends(fate: Fate) -> Iterator[End]:
                 rest = subtract(rest, shared)
         if not rest:
             return
-    last = chains[0].of(fate.flow._replace(sources=rest), 1) if chains else []
-    yield End(fate, rest, last[0].trail if last else None)
+    last = chains[0].of(fate.flow._replace(sources=rest), len(chains[0].parts) + 1) if chains else []
+    for part in last:
+        if shared := intersect(rest, part.sources):
+            yield End(fate, shared, part.trail)
+            rest = subtract(rest, shared)
+    if rest:
+        yield End(fate, rest, None)
 
 
 def _explicit(chain: Past, flow: Flow, rest: Intervals) -> list[Flow]:

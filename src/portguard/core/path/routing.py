@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from portguard.core.path.constants import WORDS
 from portguard.core.path.values import BySource, Operand, Unsure, Value
-from portguard.model.net import intersect, merge
+from portguard.model.net import intersect, merge, subtract
 
 if TYPE_CHECKING:
     from portguard.core.path.packet import Packet
@@ -42,11 +42,15 @@ def _destination_kind(packet: Packet, world: World) -> Value:
         return Unsure("the packet mark may choose another routing table")
     if packet.here or world.is_own(packet.version, packet.destination):
         return WORDS["fib type"]["local"]
+    kinds = world.kinds(packet.version) if world.links is not None and packet.destination else None
+    for kind, addresses in (kinds or {}).items():
+        if not subtract(packet.destination, addresses):
+            return WORDS["fib type"][kind]
     return Unsure("what kind of address the destination is")
 
 
 def _source_kind(packet: Packet, world: World) -> Value:
-    kinds = world.kinds_of_source(packet.version)
+    kinds = world.kinds(packet.version)
     if kinds is None:
         return Unsure("what kind of address the source is depends on the routes")
     return BySource(tuple((WORDS["fib type"][kind], sources) for kind, sources in kinds.items()))

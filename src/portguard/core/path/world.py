@@ -113,8 +113,8 @@ class World:
             ]
         return ways
 
-    def kinds_of_source(self, version: int) -> dict[str, Intervals] | None:
-        """Tell addresses apart by their routing type as ``fib saddr type`` reads it; None where it is not known."""
+    def kinds(self, version: int) -> dict[str, Intervals] | None:
+        """Tell addresses apart by their routing type as ``fib`` reads it; None where it is not known."""
         if version == 6 and self.links is None:
             return None
         local = union(self.own.version(version), ((0x7F000000, 0x7FFFFFFF),) if version == 4 else ((1, 1),))
