@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from portguard.config.environment import read_environment
 from portguard.config.known import Known
 from portguard.config.schema import AUTO, Document
-from portguard.config.sources import ENVIRONMENT, Layer, merge, read_files
-from portguard.config.translate import faults_of
+from portguard.config.sources import ENVIRONMENT, Layer, merge, origin, read_files
+from portguard.config.translate import NO_ROLE, faults_of
 from portguard.errors import ConfigError
 from portguard.model.config import Config, Extra, Failsafe, Intervals
 from portguard.model.net import AddressSet, Transport
@@ -59,7 +59,12 @@ def validate(sources: Sources, catalogue: Catalogue, *, names: bool = True) -> C
         try:
             document = Document.model_validate(sources.document, context=known)
         except ValidationError as error:
-            faults += faults_of(error, sources.layers, complete=sources.complete)
+            faults += faults_of(error, sources.layers)
+    if sources.complete and document is not None and not document.role and document.mode != Mode.OBSERVE:
+        # A server that nobody has said anything about yet is observed. Without a role nothing is documented, so there is
+        # nothing to open, and everything to close.
+        place = ("mode",)
+        faults.append(origin(sources.layers, place).fault(place, NO_ROLE.format(mode=document.mode)))
     if faults or document is None:
         raise ConfigError(sources.in_order(faults))
     return _config(document, sources)

@@ -94,17 +94,14 @@ def _named(value: object, names: frozenset[str], what: str, known: Known) -> tup
 
 
 def roles(value: object, info: ValidationInfo) -> tuple[str, ...]:
-    """Read one role or a list of roles."""
+    """Read one role or a list of roles, which may be empty: not said yet."""
     known = _known(info)
     if isinstance(value, str):
         wrong = Wrong()
         wrong.read((), known.check, value, known.roles, "role")
         wrong.end()
         return (value,)
-    names = _named(value, known.roles, "role", known)
-    if not names:
-        raise PydanticCustomError(FAULTS, "faults", {"faults": [((), "names no role")]})
-    return names
+    return _named(value, known.roles, "role", known)
 
 
 def features(value: object, info: ValidationInfo) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class PathsTable(Section):
 class Document(Section):
     """The whole of the configuration, files and environment together."""
 
-    role: Annotated[tuple[str, ...], PlainValidator(checks.roles)]
+    role: Annotated[tuple[str, ...], PlainValidator(checks.roles)] = ()
     mode: Annotated[str, checks.by(values.choice, names=tuple(Mode))] = Mode.OBSERVE
     manager: Annotated[str, checks.by(values.choice, names=MANAGERS)] = AUTO
     features: Annotated[tuple[str, ...], PlainValidator(checks.features)] = ()

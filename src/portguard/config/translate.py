@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from portguard.errors import Fault
 
 NO_ROLE = (
-    'is missing: it says what this server is, e.g. role = "printum/all-in-one"; '
-    "`portguard catalogue list` names all roles"
+    '{mode} needs a role, which says what this server is, e.g. role = "printum/all-in-one"; '
+    "`portguard init` proposes one from what listens here"
 )
 NAMED = ("zones", "hosts", "settings")
 """Tables whose keys are names."""
@@ -29,16 +29,10 @@ MISPLACED = "belongs to the top of the file, above the first [table]"
 """TOML takes every key below a table's header as one of that table."""
 
 
-def faults_of(error: ValidationError, layers: Sequence[Layer], *, complete: bool) -> list[Fault]:
-    """Translate every error.
-
-    Unless the sources are complete, nothing is called missing at the top of the document: it may stand in what could
-    not be read.
-    """
+def faults_of(error: ValidationError, layers: Sequence[Layer]) -> list[Fault]:
+    """Translate every error."""
     found = []
     for row in error.errors(include_url=False):
-        if row["type"] == "missing" and len(row["loc"]) == 1 and not complete:
-            continue
         for place, message in _say(row):
             found.append(origin(layers, place).fault(place, message))
     return list(dict.fromkeys(found))
@@ -58,7 +52,7 @@ def _say(row: Any) -> Iterator[tuple[Place, str]]:
         case "extra_forbidden":
             yield place, _stranger(names)
         case "missing":
-            yield place, NO_ROLE if place == ("role",) else "is missing"
+            yield place, "is missing"
         case "list_type" if isinstance(row["input"], dict):
             yield place, f"must be written as [[{spell(place)}]]"
         case "list_type":

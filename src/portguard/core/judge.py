@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from portguard.model.snapshot import Gap, Snapshot
 
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
+_UNJUDGED = (Kind.VISIBILITY_DEGRADED, Kind.ROLE_UNDEFINED)
+"""Without what these miss there is no verdict."""
+
+NO_ROLE = "no role is configured; propose one with: sudo portguard init"
+"""What a fresh installation says."""
 
 
 def judge(
@@ -38,11 +43,15 @@ def judge(
     """
     reach = reach or Reach(snapshot.ruleset, snapshot.links, snapshot.listeners)
     services = tuple(_service(service, snapshot, reach) for service in policy.services)
+    listening = list(listener_findings(policy, snapshot, reach, sensitive))
+    if not policy.roles:
+        # Of a server that nobody has said anything about, nothing is known to be documented, so nothing is undocumented.
+        listening = [row for row in listening if row.kind not in (Kind.LISTENER_UNEXPECTED, Kind.FLOW_WIDER)]
     findings = [
         *_gap_findings(snapshot.gaps),
         *_undefined_findings(policy),
         *_service_findings(services, snapshot),
-        *listener_findings(policy, snapshot, reach, sensitive),
+        *listening,
         *reserved_findings(policy, snapshot),
     ]
     findings.sort(key=lambda finding: (_ORDER[finding.severity], finding.kind, finding.port or 0, finding.id))
@@ -66,7 +75,7 @@ def overall(services: Sequence[ServiceVerdict], findings: Sequence[Finding]) -> 
         findings
     ):
         return Verdict.CRITICAL
-    if Verdict.UNKNOWN in verdicts or any(finding.kind is Kind.VISIBILITY_DEGRADED for finding in findings):
+    if Verdict.UNKNOWN in verdicts or any(finding.kind in _UNJUDGED for finding in findings):
         return Verdict.UNKNOWN
     return Verdict.WARNING if Verdict.WARNING in verdicts or Severity.WARNING in severities else Verdict.OK
 
@@ -87,7 +96,11 @@ def summary(
     serious = [
         row for row in findings if row.severity in (Severity.CRITICAL, Severity.ERROR, Severity.WARNING)
     ]
-    if verdict is not Verdict.OK and serious:
+    if any(row.kind is Kind.ROLE_UNDEFINED for row in findings):
+        text = f"{serious[0].message}"
+        if len(serious) > 1:
+            text += f" (and {len(serious) - 1} more)"
+    elif verdict is not Verdict.OK and serious:
         text += f"; {serious[0].message}"
         if len(serious) > 1:
             text += f" (and {len(serious) - 1} more)"
@@ -300,6 +313,8 @@ def _gap_findings(gaps: Sequence[Gap]) -> Iterator[Finding]:
 
 
 def _undefined_findings(policy: Policy) -> Iterator[Finding]:
+    if not policy.roles:
+        yield Finding(kind=Kind.ROLE_UNDEFINED, severity=Severity.WARNING, message=NO_ROLE)
     for row in policy.undefined:
         table = "hosts" if "/" in row.zone else "zones"
         effect = "so they are open to any address" if row.opened_to_anyone else "so nobody is let in"

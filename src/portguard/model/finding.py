@@ -44,6 +44,7 @@ class Kind(StrEnum):
     RULE_REMOVED = "rule_removed"
     RULE_ALTERED = "rule_altered"
     RULE_HEALED = "rule_healed"
+    ROLE_UNDEFINED = "role_undefined"
     ZONE_UNDEFINED = "zone_undefined"
     MODE_CHANGED = "mode_changed"
     CONFIG_CHANGED = "config_changed"

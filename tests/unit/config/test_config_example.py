@@ -11,7 +11,6 @@ import pytest
 from portguard.catalogue.load import load as load_catalogue
 from portguard.config import load
 from portguard.config.schema import TABLES, keys_of
-from portguard.errors import ConfigError
 from portguard.model.config import Config
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ def _uncommented() -> str:
     return re.sub(r"^#(?=[^ \n])", "", SHIPPED.read_text(), flags=re.MULTILINE)
 
 
-def test_as_shipped_it_lacks_a_role_and_nothing_else() -> None:
-    with pytest.raises(ConfigError) as caught:
-        load(SHIPPED, load_catalogue(), {})
-    assert [fault.path for fault in caught.value.faults] == ["role"]
+def test_as_shipped_it_says_nothing_and_lets_nothing_be_written() -> None:
+    config = load(SHIPPED, load_catalogue(), {})
+    assert config == Config(roles=(), files=(SHIPPED,), digest=config.digest)
+    assert not config.mode.writes
 
 
 def test_with_every_key_uncommented_it_holds_the_defaults(tmp_path: Path) -> None:

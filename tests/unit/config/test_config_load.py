@@ -244,11 +244,17 @@ class TestFiles:
             "conf.d/10.toml:4: heal.max_heals: 0 does not lie between 1 and 1000000",
         ]
 
-    def test_a_file_that_is_empty_has_no_role(self, site: Site) -> None:
-        assert site.faults("") == [
+    @pytest.mark.parametrize("text", ["", "role = []\n"])
+    def test_a_server_of_which_nobody_has_said_anything_is_observed(self, site: Site, text: str) -> None:
+        config = site.load(text)
+        assert (config.roles, config.mode) == ((), Mode.OBSERVE)
+
+    @pytest.mark.parametrize("mode", ["heal", "contain", "enforce"])
+    def test_a_mode_that_writes_needs_a_role(self, site: Site, mode: str) -> None:
+        assert site.faults(f'role = []\nmode = "{mode}"\n') == [
             (
-                'portguard.toml: role: is missing: it says what this server is, e.g. role = "printum/all-in-one"; '
-                "`portguard catalogue list` names all roles"
+                f'portguard.toml:2: mode: {mode} needs a role, which says what this server is, e.g. role = "printum/all-in-one"; '
+                "`portguard init` proposes one from what listens here"
             )
         ]
 
@@ -261,7 +267,6 @@ FAULTS = [
         "1: role[1]: no role 'acme/wep'; did you mean acme/web, acme/redis, acme/all?",
     ),
     ('role = ["acme/all", "acme/all"]', "1: role[1]: 'acme/all' stands twice in the list"),
-    ("role = []", "1: role: names no role"),
     ("role = 5", "1: role: must be a list, not 5"),
     ('role = [""]', "1: role[0]: must be a text that is not empty"),
     (

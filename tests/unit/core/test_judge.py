@@ -10,12 +10,12 @@ import sites
 
 from portguard.core.judge import judge
 from portguard.core.render import OWN_TABLE
-from portguard.model.exposure import Application, Exposure
+from portguard.model.exposure import Application, Exposure, Protection
 from portguard.model.finding import Finding, Kind, Severity, Verdict
 from portguard.model.judgement import Judgement, ListenerState, PathState
 from portguard.model.listener import Listener, Owner
 from portguard.model.net import AddressSet, PortRange, Transport
-from portguard.model.policy import Manager, Policy
+from portguard.model.policy import Manager, Mode, Policy
 from portguard.model.ruleset import Chain, Rule, Ruleset, Table, TableKey
 from portguard.model.snapshot import Gap, Interface, Links, Neighbour, Route, Snapshot
 
@@ -49,7 +49,8 @@ def look(
     """Judge a host on which everything documented listens."""
     listeners = (*sites.documented(policy), *extra)
     snapshot = sites.snapshot(sites.ruleset() if ruleset is None else ruleset, listeners)
-    redis = {row.cookie: Exposure(application=Application.REDIS) for row in extra if row.port == 6390}
+    known = Exposure(application=Application.REDIS, protection=Protection.NONE)
+    redis = {row.cookie: known for row in extra if row.port == 6390}
     return judge(policy, replace(snapshot, **changes), redis)
 
 
@@ -165,8 +166,8 @@ def test_redis_on_any_port_is_critical_when_strangers_reach_it() -> None:
     finding = next(row for row in of(judgement, Kind.SERVICE_EXPOSED) if row.port == 6390)
     assert finding.severity is Severity.CRITICAL
     assert finding.message == (
-        "Redis on 0.0.0.0:6390/tcp (redis-server, cache.service) is reachable from admins, printers, "
-        "workstations, printum/redis-sentinel, anyone else; documented for nobody on the network"
+        "Redis without a password on 0.0.0.0:6390 (redis-server, unit cache.service), reachable from admins, "
+        "printers, workstations, printum/redis-sentinel and anyone else; documented for nobody on the network"
     )
     assert finding.evidence["reachable"] == "yes"
 
@@ -239,6 +240,23 @@ def test_wider_ports_are_one_notice() -> None:
     assert finding.severity is Severity.NOTICE
     assert "8001/tcp" in finding.evidence["ports"]
     assert "anyone else" in finding.evidence["reachable_from"]
+
+
+def test_without_a_role_the_verdict_is_unknown_and_says_what_to_do() -> None:
+    policy = sites.policy(roles=(), mode=Mode.OBSERVE)
+    judgement = look(None, sites.listener(9999), policy=policy)
+
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert judgement.summary == "no role is configured; propose one with: sudo portguard init"
+    assert [row.kind for row in judgement.findings] == [Kind.ROLE_UNDEFINED]
+
+
+def test_without_a_role_an_exposed_redis_is_still_an_alarm() -> None:
+    judgement = look(None, sites.listener(6390), policy=sites.policy(roles=(), mode=Mode.OBSERVE))
+
+    assert judgement.verdict is Verdict.CRITICAL
+    assert of(judgement, Kind.SERVICE_EXPOSED)
+    assert "6390" in judgement.summary
 
 
 def test_an_undefined_zone_is_a_finding_of_its_own() -> None:
