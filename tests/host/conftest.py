@@ -7,46 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from host.harness import leftovers, packages, releases
-from host.harness.host import Host
-from host.harness.site import Site, configuration
+from host.harness import documented, leftovers
+from host.harness.debian import Debian
+from host.harness.site import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from host.harness.network import Namespace
-    from host.harness.releases import Release
+    from host.harness.site import Site
 
 HERE = os.path.dirname(__file__)  # noqa: PTH120 - compared with what pytest gives
-
-
-class Debian:
-    """One release in this run of the tests."""
-
-    def __init__(self, version: int) -> None:
-        self.release: Release = releases.debian(version, packages.built(version))
-        self.root: Path = releases.prepare(self.release)
-        self._installer: Host | None = None
-
-    def bare(self, prepare: Callable[[Namespace], None] | None = None) -> Site:
-        """A site whose server has no portguard yet."""
-        return Site(self.release.name, [self.root], prepare=prepare)
-
-    def installed(self, prepare: Callable[[Namespace], None] | None = None) -> Site:
-        """A site whose server has it, as ``apt install`` leaves it. Installed once, whatever asks for it."""
-        if self._installer is None:
-            host = Host(self.release.name, [self.root])
-            host.boot()
-            packages.install(host, self.release.package)
-            host.stop()
-            self._installer = host
-        return Site(self.release.name, [self._installer.upper, self.root], prepare=prepare)
-
-    def close(self) -> None:
-        """Throw the installation away."""
-        if self._installer is not None:
-            self._installer.destroy()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,17 +38,15 @@ def harness(host_untouched: None) -> Iterator[None]:  # noqa: ARG001 - the machi
 @pytest.fixture(scope="session")
 def debian12(harness: None) -> Iterator[Debian]:  # noqa: ARG001 - swept before, judged after
     """Debian 12."""
-    debian = Debian(12)
-    yield debian
-    debian.close()
+    with Debian(12) as debian:
+        yield debian
 
 
 @pytest.fixture(scope="session")
 def debian13(harness: None) -> Iterator[Debian]:  # noqa: ARG001 - swept before, judged after
     """Debian 13."""
-    debian = Debian(13)
-    yield debian
-    debian.close()
+    with Debian(13) as debian:
+        yield debian
 
 
 @pytest.fixture(scope="session", params=["debian12", "debian13"])
@@ -97,17 +65,18 @@ def bare(debian: Debian) -> Iterator[Site]:
 
 
 @pytest.fixture
-def observing(debian: Debian) -> Iterator[Site]:
-    """A booted server on which portguard was installed and nothing configured."""
+def unbooted(debian: Debian) -> Iterator[Site]:
+    """A server of role printum/all-in-one as :func:`host` has it, to be changed before it boots."""
     with debian.installed() as site:
-        site.host.boot()
+        site.configure(configuration())
+        site.drop()
+        site.sell((port.number, port.transport) for port in documented.ports("printum/all-in-one"))
         yield site
 
 
 @pytest.fixture
-def host(debian: Debian) -> Iterator[Site]:
-    """A booted server of role printum/all-in-one with portguard in mode heal."""
-    with debian.installed() as site:
-        site.configure(configuration())
-        site.host.boot()
-        yield site
+def host(unbooted: Site) -> Site:
+    """A server with the ports of printum/all-in-one, a firewall that drops by default, and portguard in mode heal."""
+    unbooted.host.boot()
+    unbooted.settled()
+    return unbooted

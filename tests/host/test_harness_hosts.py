@@ -17,7 +17,7 @@ from host.harness.host import Host
 from host.harness.report import record
 
 if TYPE_CHECKING:
-    from host.conftest import Debian
+    from host.harness.debian import Debian
     from host.harness.site import Site
 
 ENDLESS = """
@@ -51,7 +51,7 @@ def test_a_host_boots_with_no_unit_failed_and_forgets_everything_but_its_disk_wh
         boots = host.shell("journalctl --list-boots --no-pager --quiet | grep -c .")
         assert int(boots) == 2, "the journal of the first boot is gone"
         record(
-            debian.release.name,
+            debian.name,
             "boot of a bare host",
             seconds=round(first, 2),
             again=round(host.boot_seconds, 2),
@@ -66,7 +66,7 @@ def test_a_client_has_an_address_in_every_zone_and_reaches_the_server_from_each(
 
 
 def test_hosts_of_one_release_do_not_see_each_others_files_units_and_networks(debian: Debian) -> None:
-    with Host(debian.release.name, [debian.root]) as one, Host(debian.release.name, [debian.root]) as other:
+    with Host(debian.name, [debian.root]) as one, Host(debian.release.name, [debian.root]) as other:
         one.boot()
         other.boot()
         for host in (one, other):
@@ -82,7 +82,7 @@ def test_hosts_of_one_release_do_not_see_each_others_files_units_and_networks(de
 
 
 def test_a_host_whose_plug_is_pulled_boots_again(debian: Debian) -> None:
-    with Host(debian.release.name, [debian.root]) as host:
+    with Host(debian.name, [debian.root]) as host:
         host.boot()
         host.write("/etc/kept", "on disk")
 
