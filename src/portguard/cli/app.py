@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "status": "what the daemon knows now",
     "check": "one full judgement without a daemon, writing nothing",
+    "init": "propose a configuration from what listens here",
     "plan": "the transaction that would be run now, and which verdicts it would change",
     "why": "who can reach a port, and which rule decides",
     "explain": "which documented flows use a port, and which document says so",
