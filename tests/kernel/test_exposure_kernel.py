@@ -130,7 +130,7 @@ def test_a_jvm_with_an_open_jmx_port_is_critical_on_both_its_ports(host: Guarded
 
     assert {found[9010]["evidence"]["service"], found[9011]["evidence"]["service"]} == {"jmx", "jmx-rmi"}
     assert found[9010]["severity"] == "critical"
-    assert found[9010]["message"].startswith("JMX on [::]:9010/tcp (java)")
+    assert found[9010]["message"].startswith("JMX without a password on [::]:9010 (java")
 
 
 def test_the_running_daemon_alarms_when_redis_appears_and_says_when_it_is_gone(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from portguard.core.danger import described, severity
 from portguard.core.resolve import NEVER_OPEN_TO_ALL
+from portguard.core.shut import shutting
+from portguard.model.exposure import Application, Exposure
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.net import AddressSet, Transport
 from portguard.model.path import Outcome
@@ -15,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from portguard.core.reach import Reach
-    from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.path import PathReport
     from portguard.model.policy import Policy, Service
+    from portguard.model.ruleset import Ruleset
     from portguard.model.snapshot import Snapshot
 
 EPHEMERAL = range(32768, 61000)
@@ -26,14 +29,8 @@ EPHEMERAL = range(32768, 61000)
 
 _DHCP_CLIENT = frozenset({68, 546})
 
-_TITLE = {
-    "redis": "Redis",
-    "redis-sentinel": "Redis Sentinel",
-    "redis-cluster": "Redis cluster bus",
-    "jmx": "JMX",
-    "jmx-rmi": "JMX RMI",
-    "jdwp": "JDWP (Java debugger)",
-}
+_NO_ALARM = frozenset({Application.JVM, Application.JMX_LOCAL})
+"""Not known to be what must never be exposed, or known to be harmless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +40,8 @@ class _Port:
     sockets: tuple[Listener, ...]
     services: tuple[Service, ...]
     """Documented services on this port, ranges that make nothing expected left out."""
-    application: str | None
-    """What must never be exposed, if this is it."""
+    exposure: Exposure | None
+    """What must never be exposed, if this is it: the least protected of the sockets."""
 
     @property
     def widest(self) -> Listener:
@@ -69,15 +66,16 @@ def listener_findings(
         report = reach.port(socket.transport, socket.port)
         beyond = report.having(Outcome.OPEN) - port.allowed
         unsure = report.having(Outcome.UNKNOWN) - port.allowed
-        if port.application is not None:
-            if beyond or unsure:
-                yield _service_exposed(policy, port, beyond, unsure, report)
+        if port.exposure is not None and port.exposure.application not in _NO_ALARM and (beyond or unsure):
+            yield _service_exposed(policy, port, beyond, unsure, report, snapshot.ruleset)
+        elif port.exposure is not None and port.exposure.application is Application.JMX_LOCAL:
+            continue  # Its port is bound to every address, and it ends every connection from elsewhere.
         elif not port.services:
             yield _unexpected(policy, port, beyond, unsure)
         elif all(service.local for service in port.services):
             if beyond:
                 yield _not_local(policy, port, beyond)
-        elif beyond:
+        elif beyond and port.exposure is None:
             wider.append((port, beyond))
     if wider:
         yield _wider(policy, wider)
@@ -99,12 +97,18 @@ def _ports(
             and number in service.ports
             and not service.dynamic
         )
-        seen = next((sensitive[row.cookie].application for row in sockets if row.cookie in sensitive), None)
+        exposure = _worst([sensitive[row.cookie] for row in sockets if row.cookie in sensitive])
         documented = next((row.application for row in services if row.application in NEVER_OPEN_TO_ALL), None)
-        application = seen or documented
-        if application is None and not services and _client_socket(transport, number):
+        if documented is not None and (exposure is None or exposure.application in _NO_ALARM):
+            # The documents say what it is where its process does not.
+            exposure = Exposure(application=Application(documented), evidence=("documents",))
+        if exposure is None and not services and _client_socket(transport, number):
             continue
-        yield _Port(sockets=tuple(sockets), services=services, application=application)
+        yield _Port(sockets=tuple(sockets), services=services, exposure=exposure)
+
+
+def _worst(some: Sequence[Exposure]) -> Exposure | None:
+    return min(some, key=lambda one: (not one.dangerous, one.protection.strength), default=None)
 
 
 def _client_socket(transport: Transport, port: int) -> bool:
@@ -131,38 +135,45 @@ def _where(socket: Listener) -> str:
     return f"{socket} ({who})" if who else str(socket)
 
 
-def _service_exposed(
-    policy: Policy, port: _Port, beyond: AddressSet, unsure: AddressSet, report: PathReport
+def _service_exposed(  # noqa: PLR0917 - one port, and everything that says how bad it is
+    policy: Policy,
+    port: _Port,
+    beyond: AddressSet,
+    unsure: AddressSet,
+    report: PathReport,
+    ruleset: Ruleset | None,
 ) -> Finding:
-    socket = port.widest
-    title = _TITLE.get(port.application or "", port.application or "")
+    socket, exposure = port.widest, port.exposure
+    assert exposure is not None, "called for what must not be exposed"
     zones = sorted({service.zone for service in port.services if opened_to(service)})
     shown = ", ".join(zones[:2]) + (f" and {len(zones) - 2} more" if len(zones) > 2 else "")
     documented = f"documented for {shown} only" if zones else "documented for nobody on the network"
     names = reachable_from(policy, beyond or unsure)
-    if beyond:
-        message = f"{title} on {_where(socket)} is reachable from {', '.join(names)}; {documented}"
-    else:
-        message = f"{title} on {_where(socket)} may be reachable from {', '.join(names)}; {documented}"
-    outcome = Outcome.OPEN if beyond else Outcome.UNKNOWN
-    deciding = next(
-        (
-            row
-            for row in report.within(beyond or unsure).branches
-            if row.outcome is outcome and row.by is not None
-        ),
-        None,
+    unit = f"unit {socket.owner.unit}" if socket.owner.unit else None
+    who = ", ".join(part for part in (socket.owner.process, unit) if part)
+    message = (
+        f"{described(exposure)} on {str(socket).rpartition('/')[0]}{f' ({who})' if who else ''}, "
+        f"{'' if beyond else 'perhaps '}reachable from {_listed(names)}; {documented}"
     )
+    outcome = Outcome.OPEN if beyond else Outcome.UNKNOWN
+    branches = report.within(beyond or unsure).branches
+    by = next((row.by for row in branches if row.outcome is outcome and row.by is not None), None)
     return _finding(
         Kind.SERVICE_EXPOSED,
-        Severity.CRITICAL if beyond else Severity.ERROR,
+        severity(exposure.protection, reachable=bool(beyond), documented=bool(port.services)),
         message,
         port,
-        subject=port.application or "",
+        subject=exposure.application,
         reachable="yes" if beyond else "unknown",
         names=names,
-        by=str(deciding.by) if deciding is not None else None,
+        by=str(by) if by is not None else None,
+        fix=shutting(ruleset, by, socket.transport, socket.port, port.allowed),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Spell ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _unexpected(policy: Policy, port: _Port, beyond: AddressSet, unsure: AddressSet) -> Finding:
@@ -176,10 +187,16 @@ def _unexpected(policy: Policy, port: _Port, beyond: AddressSet, unsure: Address
     else:
         tail = "and the firewall lets nobody in"
     # What could not be evaluated is not taken for closed.
-    severity = Severity.ERROR if strangers or unsure - policy.admins else Severity.WARNING
+    how_bad = Severity.ERROR if strangers or unsure - policy.admins else Severity.WARNING
     reachable = "yes" if beyond else "unknown" if unsure else "no"
-    message = f"{_where(socket)} is not documented for this role, {tail}"
-    return _finding(Kind.LISTENER_UNEXPECTED, severity, message, port, reachable=reachable, names=names)
+    what = ""
+    if port.exposure is not None and port.exposure.application is Application.JVM:
+        why = ", ".join(port.exposure.evidence)
+        what = f", and does not tell whether it is JMX or a debugger ({why})"
+    elif port.exposure is not None:
+        what = f" ({described(port.exposure)})"
+    message = f"{_where(socket)}{what} is not documented for this role, {tail}"
+    return _finding(Kind.LISTENER_UNEXPECTED, how_bad, message, port, reachable=reachable, names=names)
 
 
 def _not_local(policy: Policy, port: _Port, beyond: AddressSet) -> Finding:
@@ -191,7 +208,7 @@ def _not_local(policy: Policy, port: _Port, beyond: AddressSet) -> Finding:
 
 def _finding(
     kind: Kind,
-    severity: Severity,
+    how_bad: Severity,
     message: str,
     port: _Port,
     *,
@@ -199,11 +216,19 @@ def _finding(
     names: tuple[str, ...],
     subject: str = "",
     by: str | None = None,
+    fix: str | None = None,
 ) -> Finding:
-    socket = port.widest
+    socket, exposure = port.widest, port.exposure
+    known: dict[str, object] = {}
+    if exposure is not None:
+        known = {
+            "service": exposure.application.value,
+            "protection": exposure.protection.value,
+            "read_from": list(exposure.evidence),
+        }
     return Finding(
         kind=kind,
-        severity=severity,
+        severity=how_bad,
         message=message,
         subject=subject,
         transport=socket.transport,
@@ -219,8 +244,9 @@ def _finding(
             "reachable_from": list(names),
             "exe": socket.owner.exe,
             "uid": socket.uid,
-            **({"service": port.application} if port.application else {}),
+            **known,
             **({"by": by} if by else {}),
+            **({"fix": fix} if fix else {}),
         },
     )
 

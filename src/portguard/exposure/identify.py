@@ -1,59 +1,64 @@
 """Recognise Redis, JMX and JDWP by the process behind the socket. Passive: nothing is sent to anybody.
 
-A process title and arguments are written by the process itself. They can only raise an alarm here, never silence one.
+Names, titles and arguments are written by the process itself. They can raise an alarm here, and lower its severity where
+they tell of a protection, but a listener that nobody documents is reported whatever it calls itself.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePosixPath
+import posixpath
 from typing import TYPE_CHECKING
 
+from portguard.exposure.jvm import MARKS, judge_jvm
+from portguard.exposure.process import Process
+from portguard.exposure.redis import is_redis, judge_redis
 from portguard.model.exposure import Application, Exposure
+from portguard.model.net import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from portguard.exposure.process import Threads
     from portguard.model.listener import Listener
 
-# Debian's redis-server is the same file as redis-check-rdb, told apart by the name it is started with.
-_REDIS = frozenset({"redis-server", "valkey-server", "keydb-server", "redis-sentinel", "valkey-sentinel"})
-_REDIS_FILES = _REDIS | {"redis-check-rdb", "valkey-check-rdb"}
-_REDIS_TITLE = re.compile(r"(redis|valkey|keydb)-server\b.*?:(\d+)(?:\s+\[(sentinel|cluster)\])?")
-_REDIS_PORTS = {
+_PORTS = {
     6379: Application.REDIS,
     26379: Application.REDIS_SENTINEL,
     16379: Application.REDIS_CLUSTER,
 }
-_CLUSTER_BUS = 10000
-"""A Redis cluster node listens for other nodes at its client port plus this."""
-
-_JMX = re.compile(r"-Dcom\.sun\.management\.jmxremote\.(port|rmi\.port)=(\d+)")
-_JDWP = re.compile(r"-(?:agentlib:jdwp=|Xrunjdwp:)(?:.*,)?address=(?:[^,]*:)?(\d+)")
+_LAUNCHERS = frozenset({"java", "jsvc", "javaw"})
+_FIRST_THREADS = 24
+"""Threads by which a process is recognised: Redis and a JVM start theirs before anything else."""
 
 
-def sensitive(listeners: Iterable[Listener]) -> Mapping[int, Exposure]:
-    """Name what must never be exposed, by the cookie of its socket."""
+def judge_process(listeners: Sequence[Listener]) -> Mapping[int, Exposure]:
+    """Say which sockets of one process must never be exposed, by cookie. All must have the same owner."""
+    owner = listeners[0].owner
+    streams = [row for row in listeners if row.transport is Transport.TCP]
+    if not streams:
+        return {}
+    if owner.pid is None:
+        return _by_port(streams)
+    try:
+        with Process(owner.pid) as process:
+            names = _names(listeners[0])
+            threads = process.threads(_FIRST_THREADS)
+            if is_redis(names, threads):
+                return judge_redis(process, streams, threads)
+            if names & _LAUNCHERS or _is_jvm(threads):
+                return judge_jvm(process, streams)
+    except OSError:
+        return _by_port(streams)  # It ended meanwhile, or hides.
+    return {}
+
+
+def _by_port(listeners: Iterable[Listener]) -> dict[int, Exposure]:
+    """Where nothing is known of the process, the well-known port has to speak for it."""
     return {
-        row.cookie: Exposure(application=what) for row in listeners if (what := identify(row)) is not None
+        row.cookie: Exposure(application=_PORTS[row.port], evidence=("port number",))
+        for row in listeners
+        if row.port in _PORTS and row.owner.process is None and not row.owner.cmdline
     }
-
-
-def identify(listener: Listener) -> Application | None:
-    """Name the application behind one listener, or None where nothing speaks for any of them."""
-    owner = listener.owner
-    if _names(listener) & _REDIS_FILES:
-        return _redis(listener)
-    arguments = owner.cmdline
-    for argument in arguments:
-        if (match := _JMX.search(argument)) and int(match[2]) == listener.port:
-            return Application.JMX if match[1] == "port" else Application.JMX_RMI
-        if (match := _JDWP.search(argument)) and int(match[1]) == listener.port:
-            return Application.JDWP
-    if owner.process is None and not arguments:
-        # Nothing is known of the process: the well-known port has to speak for it.
-        return _REDIS_PORTS.get(listener.port)
-    return None
 
 
 def _names(listener: Listener) -> set[str]:
@@ -61,17 +66,11 @@ def _names(listener: Listener) -> set[str]:
     owner = listener.owner
     names = {owner.process or ""}
     if owner.exe:
-        names.add(PurePosixPath(owner.exe.removesuffix(" (deleted)")).name)
+        names.add(posixpath.basename(owner.exe.removesuffix(" (deleted)")))
     if owner.cmdline:
-        names.add(PurePosixPath(owner.cmdline[0].partition(" ")[0]).name)
+        names.add(posixpath.basename(owner.cmdline[0].partition(" ")[0]))
     return names
 
 
-def _redis(listener: Listener) -> Application:
-    title = _REDIS_TITLE.search(" ".join(listener.owner.cmdline))
-    kind = title[3] if title else None
-    if title and listener.port == int(title[2]) + _CLUSTER_BUS:
-        return Application.REDIS_CLUSTER
-    if kind == "sentinel" or _names(listener) & {"redis-sentinel", "valkey-sentinel"}:
-        return Application.REDIS_SENTINEL
-    return Application.REDIS
+def _is_jvm(threads: Threads | None) -> bool:
+    return threads is not None and sum(threads.count(mark) > 0 for mark in MARKS) >= 2

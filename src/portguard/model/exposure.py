@@ -40,6 +40,22 @@ class Protection(StrEnum):
     """The application ends connections from other hosts: Redis' protected mode, JMX's local connector."""
     UNKNOWN = "unknown"
 
+    @property
+    def strength(self) -> int:
+        """Sorts by how much it keeps out: 0 is nobody. What is not known keeps out as little as is known."""
+        return _WEAKEST_FIRST.index(self)
+
+
+_WEAKEST_FIRST = (
+    Protection.NONE,
+    Protection.UNKNOWN,
+    Protection.TLS,
+    Protection.PASSWORD,
+    Protection.PASSWORD_TLS,
+    Protection.CERTIFICATE,
+    Protection.REFUSES_STRANGERS,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:

@@ -46,12 +46,15 @@ class Listener:
     @property
     def loopback(self) -> bool:
         """Bound to an address that only this host can reach."""
-        return self.address.is_loopback
+        # A JVM binds to 127.0.0.1 as ::ffff:127.0.0.1, which Python calls loopback from 3.13 on.
+        mapped = getattr(self.address, "ipv4_mapped", None)
+        return (mapped or self.address).is_loopback
 
     @property
     def wildcard(self) -> bool:
         """Bound to every address of the host."""
-        return self.address.is_unspecified
+        mapped = getattr(self.address, "ipv4_mapped", None)
+        return (mapped or self.address).is_unspecified
 
     @property
     def versions(self) -> tuple[int, ...]:
