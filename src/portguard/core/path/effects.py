@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from portguard.core.path.lookup import Row
     from portguard.core.path.ops import Mark, Translate
+    from portguard.core.path.packet import Packet
     from portguard.core.path.rules import CompiledRule
     from portguard.core.path.world import World
     from portguard.model.ruleset import Json, TableKey
@@ -121,10 +122,21 @@ def _translated(  # noqa: PLR0917 - a rule's target and where it is applied
         destination=destination,
         port=new_port,
         translated=True,
+        rewritten=_rewritten(packet, destination, new_port, kept=address is None and op.text == "dnat"),
         here=op.text == "redirect",
         original=(packet.destination, packet.port),
     )
     return flow._replace(packet=changed, trail=place.step(flow, f"translated to {where}"))
+
+
+def _rewritten(packet: Packet, destination: Intervals, port: int | None, *, kept: bool) -> bool | None:
+    """Whether a translation changes anything about a packet; None where it is not known."""
+    single = len(destination) == 1 and destination[0][0] == destination[0][1]
+    to_same = kept or (destination == packet.destination and single)
+    to_other = bool(destination) and not intersect(destination, packet.destination)
+    if to_other or (port is not None and port != packet.port):
+        return True
+    return False if to_same and port == packet.port else None
 
 
 def _addresses(address: Json, version: int) -> Intervals:

@@ -46,7 +46,9 @@ class Packet(NamedTuple):
     ct_mark: int | None = 0
     tracking: Tracking = Tracking.BEFORE
     translated: bool = False
-    """Its destination was translated (``ct status dnat``)."""
+    """A translation of its destination was set up."""
+    rewritten: bool | None = False
+    """It made a difference (``ct status dnat``): a translation to where the packet goes anyway does not. None: not known."""
     here: bool = False
     """A redirect sends it to this host, whatever the destination reads."""
     original: tuple[Intervals, int | None] = ((), None)

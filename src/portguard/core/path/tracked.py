@@ -71,7 +71,8 @@ def _ct_state(packet: Packet, _world: World) -> Value:
 
 def _ct_status(packet: Packet) -> Value:
     # Whether the kernel has set up a (null) translation yet shows in two bits that nft has no word for.
-    return Bits(_DNAT_BIT if packet.translated else 0, _DNAT_DONE_BIT | _SNAT_DONE_BIT)
+    unknown = _DNAT_DONE_BIT | _SNAT_DONE_BIT | (_DNAT_BIT if packet.rewritten is None else 0)
+    return Bits(_DNAT_BIT if packet.rewritten else 0, unknown)
 
 
 def _ct_original(key: str) -> Operand:
