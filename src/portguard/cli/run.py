@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     watch = _watch(path)
     site = load_site(path)
     lock = _lock(site.config.paths.status)
-    world = open_world()
+    world = open_world(trace=site.config.paths.trace)
     try:
         Daemon(
             world=world,

@@ -4,7 +4,7 @@
 
      nftables announcements --+                      +--> Run      transaction -> kernel -> HealDone | HealRefused
      rtnetlink announcements -+                      +--> Tell     alerts -> journal
-     listener poll (1 s) -----+--> core.reconcile ---+--> Look     snapshot -> WorldSeen
+     trace, listener poll ----+--> core.reconcile ---+--> Look     snapshot -> WorldSeen
      inotify, SIGHUP ---------+        .step         +--> Publish  status file, STATUS=
      control socket ----------+
      slow timer, ENOBUFS -----+
@@ -40,6 +40,7 @@ from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
 from portguard.daemon.control import open_control
 from portguard.daemon.errands import Errands
+from portguard.daemon.listening import ListenWatch
 from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
 from portguard.daemon.settings import Settings
@@ -84,7 +85,8 @@ class Daemon:
         self._settings = Settings(
             site=site, load=load, watch=watch, observer=self._observer, clock=world.clock
         )
-        self._publisher = Publisher(host, self._clock, site.config.paths)
+        self._listening = ListenWatch(world.listen_events, self._observer, self._clock)
+        self._publisher = Publisher(host, self._clock, site.config.paths, world.listen_events)
         self._errands = Errands(reload=self._reload)
         self._state = State(book=self._publisher.recall())
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
@@ -137,6 +139,7 @@ class Daemon:
             selector.register(reader, selectors.EVENT_READ, lambda: os.read(reader, 4096))
             selector.register(self._world.ruleset_events.fileno(), selectors.EVENT_READ, self._on_ruleset)
             selector.register(self._world.link_events.fileno(), selectors.EVENT_READ, self._on_links)
+            self._listening.attach(selector)
             watching = self._settings.fileno()
             if watching is not None:
                 selector.register(watching, selectors.EVENT_READ, self._on_watch)
@@ -165,13 +168,16 @@ class Daemon:
         now = self._clock.monotonic()
         if self._settings.due_at is not None and now >= self._settings.due_at:
             self._reload()
+        if self._listening.due(now):
+            self._look_soon(0.0)
         if now >= self._poll_at:
             self._poll_at = now + self._intervals.listeners
             self._sink.flush()
-            if self._observer.listeners():
+            if self._observer.listeners() | self._observer.connections():
                 self._look_soon(0.0)
-        if now >= self._full_at:
+        if now >= self._full_at or self._listening.lost:
             self._full_at = now + self._intervals.full
+            self._listening.checked()
             self._observer.time_passed()
             self._look_soon(0.0)
         if self._look_at is not None and now >= max(self._look_at, self._share.free_at):
@@ -185,8 +191,7 @@ class Daemon:
         due = [self._poll_at, self._full_at, self._heartbeat_at]
         if self._look_at is not None:
             due.append(max(self._look_at, self._share.free_at))
-        if self._settings.due_at is not None:
-            due.append(self._settings.due_at)
+        due += [at for at in (self._settings.due_at, self._listening.due_at) if at is not None]
         return max(0.0, min(due) - self._clock.monotonic())
 
     def _moment(self) -> Moment:

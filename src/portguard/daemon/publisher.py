@@ -15,7 +15,7 @@ from portguard.model.snapshot import Gap
 if TYPE_CHECKING:
     from portguard.core.exchange import State
     from portguard.core.lifecycle import Book
-    from portguard.kernel.world import Clock
+    from portguard.kernel.world import Clock, ListenEvents
     from portguard.model.paths import Paths
 
 STATUS_FILE = "status file"
@@ -25,10 +25,11 @@ STATE_FOLDER = "state directory"
 class Publisher:
     """Writes the status document of this daemon, and its memory."""
 
-    def __init__(self, host: str, clock: Clock, paths: Paths) -> None:
+    def __init__(self, host: str, clock: Clock, paths: Paths, events: ListenEvents) -> None:
         self.paths = paths
         """Where to write; a changed configuration may change it."""
         self._host = host
+        self._events = events
         self._clock = clock
         self._started = clock.now()
         self._memory = Memory(paths.state)
@@ -78,7 +79,8 @@ class Publisher:
                 "pid": os.getpid(),
                 "since": self._started.isoformat(timespec="milliseconds"),
                 "version": portguard.__version__,
-                "events": "polling",
+                "events": "tracefs" if self._events.reason is None else "polling",
+                "events_reason": self._events.reason,
                 "config_rejected": list(rejected),
             },
         )

@@ -78,6 +78,7 @@ class Settings:
         return True
 
     def _follow(self) -> None:
+        self._observer.watch_for(self.site.policy.reserved)
         self._watching(lambda watch: watch.follow(self.site.config.paths.catalogue))
 
     def _watching(self, ask: Callable[[ConfigWatch], bool | None]) -> bool:

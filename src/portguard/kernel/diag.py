@@ -19,16 +19,16 @@ from portguard.model.net import Transport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SOCK_DIAG_BY_FAMILY = 20
+SOCK_DIAG_BY_FAMILY = 20
 _TCP_LISTEN = 10
 _TCP_CLOSE = 7
 """The state of a UDP socket that is bound and has no peer."""
 _INET_DIAG_SKV6ONLY = 11
 _INET_DIAG_CGROUP_ID = 21
 
-_REQUEST = struct.Struct("=BBBBI48x")
+REQUEST = struct.Struct("=BBBBI48x")
 """family, protocol, extensions, padding, states, then a socket id that selects nothing."""
-_ANSWER = struct.Struct("=BBBx2s2s16s16sI8sIIIII")
+ANSWER = struct.Struct("=BBBx2s2s16s16sI8sIIIII")
 """family, state, timer, source port, destination port, source, destination, interface, cookie, expires, receive
 queue, write queue, uid, inode (struct inet_diag_msg)."""
 
@@ -80,24 +80,24 @@ class Diag:
 
     def _dump(self, transport: Transport, family: int, protocol: int, states: int) -> Iterator[Record]:
         """Dump the sockets of one transport and family. Raises ObserveError."""
-        ask = _REQUEST.pack(family, protocol, 0, 0, states)
+        ask = REQUEST.pack(family, protocol, 0, 0, states)
         try:
-            for message in request(self._socket, _SOCK_DIAG_BY_FAMILY, ask, dump=True):
-                record = _record(transport, message.payload)
+            for message in request(self._socket, SOCK_DIAG_BY_FAMILY, ask, dump=True):
+                record = record_of(transport, message.payload)
                 if record.port:
                     yield record
         except OSError as error:
             raise ObserveError(f"cannot list {transport} sockets: {error.strerror or error}") from error
 
 
-def _record(transport: Transport, payload: memoryview) -> Record:
+def record_of(transport: Transport, payload: memoryview) -> Record:
     """Read one answer. Raises ObserveError when it is cut off."""
     try:
-        family, _, _, port, _, source, _, interface, cookie, *_, uid, inode = _ANSWER.unpack_from(payload)
+        family, _, _, port, _, source, _, interface, cookie, *_, uid, inode = ANSWER.unpack_from(payload)
     except struct.error as error:
         raise ObserveError("the kernel's socket description is cut off") from error
     v6only, cgroup = False, 0
-    for kind, value in attributes(payload, _ANSWER.size):
+    for kind, value in attributes(payload, ANSWER.size):
         if kind == _INET_DIAG_SKV6ONLY:
             v6only = bool(value[0])
         elif kind == _INET_DIAG_CGROUP_ID:

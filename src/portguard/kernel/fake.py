@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from portguard.errors import ObserveError
+from portguard.kernel import fake_timeouts
 from portguard.kernel.fake_dump import dump
 from portguard.kernel.fake_events import FakeLinkEvents, FakeListenEvents, FakeRulesetEvents
 from portguard.kernel.world import Opened, World
@@ -20,13 +21,14 @@ from portguard.model.apply import Tables, applied
 from portguard.model.listener import Listener, Owner
 from portguard.model.net import Transport
 from portguard.model.ruleset import Actor, Ruleset, RulesetChange
-from portguard.model.snapshot import Gap, Links, Scope
+from portguard.model.snapshot import Connection, Gap, Links, Scope, Surroundings
 from portguard.model.transaction import TableOp, Transaction, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portguard.errors import NftError
+    from portguard.model.net import AddressSet
     from portguard.model.ruleset import Table, TableKey
 
 SOMEBODY = Actor(comm="nft", pid=4242)
@@ -67,10 +69,14 @@ class FakeKernel:
         self.before_commit: Callable[[], object] | None = None
         """Called once, just before the next own commit: somebody else was faster."""
         self.fail_reads: dict[Scope, str] = {}
-        """Parts of the world that cannot be read, with the reason: RULESET, LISTENERS, ADDRESSES."""
+        """Parts of the world that cannot be read, with the reason: RULESET, LISTENERS, ADDRESSES, CONNECTIONS."""
         self.unreadable: dict[TableKey, str] = {}
         """Tables that cannot be read, with the reason."""
         self.owner_gaps: tuple[Gap, ...] = ()
+        self.connections: list[Connection] = []
+        """Connections of this host, with whomever."""
+        self.surroundings = Surroundings()
+        """What files say."""
         self.ruleset_events = FakeRulesetEvents()
         self.link_events = FakeLinkEvents()
         self.listen_events = FakeListenEvents()
@@ -86,6 +92,8 @@ class FakeKernel:
             firewall=_FakeFirewall(self),
             sockets=_FakeSockets(self),
             links=_FakeLinks(self),
+            peers=_FakePeers(self),
+            surroundings=_FakeFiles(self),
             ruleset_events=self.ruleset_events,
             link_events=self.link_events,
             listen_events=self.listen_events,
@@ -96,7 +104,8 @@ class FakeKernel:
     @property
     def ruleset(self) -> Ruleset:
         """The ruleset as it is, whatever the knobs say."""
-        return Ruleset(generation=self._generation, tables=dict(self._nft.tables))
+        tables = fake_timeouts.listed(self._nft.tables, self.clock.monotonic())
+        return Ruleset(generation=self._generation, tables=tables)
 
     @property
     def links(self) -> Links:
@@ -174,11 +183,12 @@ class FakeKernel:
 
     def check(self, tx: Transaction) -> None:
         """Apply to a copy that is thrown away."""
-        applied(self._nft, tx)
+        applied(self._now(), tx)
 
     def _commit(self, tx: Transaction, actor: Actor, *, own: bool) -> int:
         """Apply, and announce if it changed something."""
-        self._nft, touched = applied(self._nft, tx)
+        self._nft, touched = applied(self._now(), tx)
+        self._nft = self._now()
         if touched:
             self._generation += 1
             self.ruleset_events.announce(
@@ -191,6 +201,10 @@ class FakeKernel:
                 )
             )
         return self._generation
+
+    def _now(self) -> Tables:
+        """Give the tables without what has expired by now."""
+        return fake_timeouts.passed(self._nft, self.clock.monotonic())
 
     def _close(self) -> None:
         self.ruleset_events.close()
@@ -267,6 +281,29 @@ class _FakeLinks:
         """Read them all."""
         _fail(self._kernel, Scope.ADDRESSES)
         return self._kernel.links
+
+
+class _FakePeers:
+    """The connections of a fake kernel, as their user sees them."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def connections(self, networks: AddressSet) -> tuple[Connection, ...]:
+        """All connections with a peer in these networks, sorted."""
+        _fail(self._kernel, Scope.CONNECTIONS)
+        return tuple(sorted(row for row in self._kernel.connections if row.peer in networks))
+
+
+class _FakeFiles:
+    """The files of a fake host, as their user sees them."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def read(self) -> Surroundings:
+        """Read them all."""
+        return self._kernel.surroundings
 
 
 def _opened(listener: Listener, now: float) -> Opened | None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from portguard.kernel.events import NftEvents, RouteEvents
 from portguard.kernel.links import RouteReader
 from portguard.kernel.nft import Nft
-from portguard.kernel.sockets import SocketTable
+from portguard.kernel.peers import Peers
+from portguard.kernel.sockets import SocketTable, open_owners
+from portguard.kernel.surroundings import HostFiles
 from portguard.kernel.trace import Polling, TraceEvents, open_listen_events
 from portguard.kernel.world import World
 
@@ -40,16 +42,19 @@ def open_world(clock: Clock | None = None, *, trace: Path | None = None) -> Worl
     ObserveError, with everything closed again, when one of them cannot be opened; listeners that are not announced
     are polled for.
     """
+    clock = clock or SystemClock()
     with ExitStack() as stack:
         firewall = stack.enter_context(closing(Nft()))
         return World(
             firewall=firewall,
             sockets=stack.enter_context(closing(SocketTable())),
             links=stack.enter_context(closing(RouteReader())),
+            peers=stack.enter_context(closing(Peers(open_owners()))),
+            surroundings=HostFiles(clock),
             ruleset_events=stack.enter_context(closing(NftEvents(firewall))),
             link_events=stack.enter_context(closing(RouteEvents())),
             listen_events=stack.enter_context(closing(_listen_events(trace))),
-            clock=clock or SystemClock(),
+            clock=clock,
             closing=stack.pop_all().close,
         )
 

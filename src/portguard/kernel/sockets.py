@@ -28,7 +28,7 @@ class SocketTable:
     def __init__(self) -> None:
         """Open the socket. Raises ObserveError."""
         self._diag = Diag()
-        self._owners = Owners(Cgroups(_mount(), monotonic), monotonic)
+        self._owners = open_owners()
         self._known: dict[Record, Listener] = {}
         self._hidden: frozenset[int] = frozenset()
         self._later: frozenset[int] = frozenset()
@@ -96,6 +96,11 @@ def _order(listener: Listener) -> tuple[str, int, int, int, int]:
 def _alive(owner: Owner) -> bool:
     """Whether the process that held a socket still exists; without one, the socket is another's by now."""
     return owner.pid is None or os.access(f"/proc/{owner.pid}", os.F_OK)
+
+
+def open_owners() -> Owners:
+    """Make what looks owners up on this host."""
+    return Owners(Cgroups(_mount(), monotonic), monotonic)
 
 
 def _mount() -> Path | None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from portguard.model.listener import Listener, Owner
-    from portguard.model.net import IPAddress, Transport
+    from portguard.model.net import AddressSet, IPAddress, Transport
     from portguard.model.ruleset import Ruleset, RulesetChange, Table, TableKey
-    from portguard.model.snapshot import Gap, Links
+    from portguard.model.snapshot import Connection, Gap, Links, Surroundings
     from portguard.model.transaction import Transaction
 
 
@@ -108,6 +108,20 @@ class LinkReader(Protocol):
         """Read them all, sorted: equal when nothing changed. Raises ObserveError."""
 
 
+class PeerReader(Protocol):
+    """Connections of one network namespace, by their peers."""
+
+    def connections(self, networks: AddressSet) -> tuple[Connection, ...]:
+        """All connections with a peer in these networks, sorted. Raises ObserveError."""
+
+
+class SurroundingsReader(Protocol):
+    """Files of other programs that tell of addresses."""
+
+    def read(self) -> Surroundings:
+        """Read them all; what cannot be read is a gap in what is returned."""
+
+
 class RulesetEvents(Protocol):
     """Announcements of committed nftables transactions."""
 
@@ -166,6 +180,8 @@ class World:
     firewall: Firewall
     sockets: Sockets
     links: LinkReader
+    peers: PeerReader
+    surroundings: SurroundingsReader
     ruleset_events: RulesetEvents
     link_events: LinkEvents
     listen_events: ListenEvents

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from portguard.model.listener import Listener
-    from portguard.model.net import IPAddress, IPNetwork
+    from portguard.model.listener import Listener, Owner
+    from portguard.model.net import IPAddress, IPNetwork, Transport
     from portguard.model.ruleset import Ruleset
 
 
@@ -22,6 +22,9 @@ class Scope(StrEnum):
     OWNERS = "socket owners"
     EVENTS = "events"
     NAMESPACE = "network namespace"
+    CONNECTIONS = "connections"
+    LEASES = "DHCP leases"
+    CONTAINER_NETWORKS = "container networks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -74,6 +77,58 @@ class Links:
     neighbours: tuple[Neighbour, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Connection:
+    """A connected socket whose peer was asked for. A v4-mapped peer is given as the IPv4 address that it is."""
+
+    peer: IPAddress
+    peer_port: int
+    local: IPAddress
+    local_port: int
+    transport: Transport
+    state: str
+    """``established``, ``opening``, ``closing``, or ``closed`` within the last minute (TIME_WAIT)."""
+    owner: Owner = field(compare=False)
+    """Who holds the socket; nothing is known of one that is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Lease:
+    """An address that DHCP gave to this host, or that this host gave to another one."""
+
+    place: str
+    """File that says so."""
+    address: str
+    """The address, as it can be parsed."""
+    interface: str | None = None
+    """Interface that holds it, where the file tells."""
+    given: bool = False
+    """This host is the DHCP server and gave it away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ContainerNetwork:
+    """A network that a container engine is told to make, or may pick networks from."""
+
+    place: str
+    """File that says so."""
+    name: str
+    """Name of the network, or of the setting."""
+    network: str
+    """The network, as it can be parsed; host bits are masked."""
+    interface: str | None = None
+    """Bridge of the network, where the file tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What files say of addresses that are, or will be, in use here. What could not be read is in ``gaps``."""
+
+    leases: tuple[Lease, ...] = ()
+    networks: tuple[ContainerNetwork, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything seen at one moment; None where it could not be read, with the reason in ``gaps``."""
@@ -82,3 +137,9 @@ class Snapshot:
     ruleset: Ruleset | None
     links: Links | None
     gaps: tuple[Gap, ...] = ()
+    brief: tuple[Listener, ...] = ()
+    """Listeners that were announced and had ceased to listen before they could be looked at. Each is shown once."""
+    connections: tuple[Connection, ...] | None = None
+    """Connections with peers in a reserved range; None where they were not asked for or could not be read."""
+    surroundings: Surroundings | None = None
+    """None where nobody asked for them."""
