@@ -43,6 +43,7 @@ UNSUPPORTED = (
     "comes out of a translation",
     "more than the listing shows",
     "may have added it",
+    "bits are not known",
 )
 """Constructs of which the outcome may be unknown, by what the reason says of them (docs/path.md lists them)."""
 
