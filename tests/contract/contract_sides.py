@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_interface
@@ -39,6 +40,9 @@ class Side(Protocol):
     def add_address(self, text: str) -> None:
         """Give the loopback interface one more address, as ``10.28.32.5/26``."""
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, for the kernel as well."""
+
 
 class FakeSide:
     """The fake kernel."""
@@ -73,6 +77,9 @@ class FakeSide:
             self._kernel.links, interfaces=(replace(loopback, addresses=tuple(sorted(addresses))),)
         )
 
+    def pass_time(self, seconds: float) -> None:
+        self._kernel.clock.advance(seconds)
+
 
 class RealSide:
     """The real kernel, in a network namespace of its own."""
@@ -104,3 +111,6 @@ class RealSide:
 
     def add_address(self, text: str) -> None:
         self._netns.run("ip", "address", "add", text, "dev", "lo")
+
+    def pass_time(self, seconds: float) -> None:
+        time.sleep(seconds)

@@ -77,6 +77,15 @@ def add_elements(*elements: Json, name: str = "printers") -> ElementOp:
     return ElementOp(verb=Verb.ADD, table=OURS, set=name, elements=elements)
 
 
+def flush_set(name: str = "printers") -> SetOp:
+    return SetOp(verb=Verb.FLUSH, table=OURS, set=a_set(name=name))
+
+
+def for_seconds(value: Json, seconds: int) -> Json:
+    """Spell an element that the kernel forgets."""
+    return {"elem": {"val": value, "timeout": seconds}}
+
+
 def delete_elements(*elements: Json, name: str = "printers") -> ElementOp:
     return ElementOp(verb=Verb.DELETE, table=OURS, set=name, elements=elements)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from portguard.core import canonical
-from portguard.core.render import MARK
+from portguard.core.render import ARMED, MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,10 @@ def compare(desired: Table, seen: Table | None) -> Drift:
     sets = {
         name: drift
         for name, wanted in desired.sets.items()
-        if name in seen.sets and (drift := _elements(wanted, seen.sets[name])) is not None
+        if name in seen.sets
+        # Elements that are None are nobody's to desire: an unconfirmed dead man, whose end is no drift.
+        and wanted.elements is not None
+        and (drift := _elements(wanted, seen.sets[name])) is not None
     }
     return Drift(broken=broken, missing=tuple(missing), unexpected=tuple(unexpected), elements=sets)
 
@@ -83,7 +86,7 @@ def _frame(desired: Table, seen: Table) -> str | None:
         found = seen.sets.get(name)
         if found is None:
             return f"set {name} is gone"
-        if found.type != wanted.type or "interval" not in found.flags:
+        if found.type != wanted.type or not set(wanted.flags) <= set(found.flags):
             return f"set {name} has another type"
         if found.elements is None:
             return f"set {name} could not be read"
@@ -127,5 +130,5 @@ def made_by_portguard(table: Table) -> bool:
     """
     rules = [rule for rows in table.rules.values() for rule in rows]
     if not rules:
-        return not table.sets or all(name.endswith(("_4", "_6")) for name in table.sets)
+        return all(name == ARMED or name.endswith(("_4", "_6")) for name in table.sets)
     return any(rule.comment is not None and rule.comment.startswith(MARK) for rule in rules)

@@ -24,6 +24,9 @@ OWN_PRIORITY = -10
 MARK = "portguard:"
 """Head of the comment of every rule that portguard puts anywhere. A name for people: nothing is decided by it alone."""
 
+ARMED = "armed"
+"""Set of the own table that lets the closing rules take effect: protocols, with a timeout until somebody confirms."""
+
 ALLOW_SETS = {4: "portguard_allow4", 6: "portguard_allow6"}
 """Sets that an administrator may refer to in rules of their own, for portguard to fill: address . protocol . port."""
 
@@ -47,13 +50,13 @@ def own_table(policy: Policy) -> Table:
 
 def _always() -> Iterator[Rule]:
     """Rules that keep a host alive whatever else is closed: they come first, before anything of the documents."""
-    yield _plain("established", _match({"ct": {"key": "state"}}, ["established", "related"], op="in"))
-    yield _plain("loopback", _match({"meta": {"key": "iifname"}}, "lo"))
+    yield _plain("established", match({"ct": {"key": "state"}}, ["established", "related"], op="in"))
+    yield _plain("loopback", match({"meta": {"key": "iifname"}}, "lo"))
     # nft knows these two names by itself; "ipv6-icmp" is known only where there is an /etc/protocols.
-    yield _plain("icmp", _match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "icmpv6"]}))
+    yield _plain("icmp", match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "icmpv6"]}))
     # A DHCP client's answers are not "established": without them the host loses its own address.
-    yield _plain("dhcp", _match(_field("udp", "dport"), 68))
-    yield _plain("dhcpv6", _match(_field("udp", "dport"), 546))
+    yield _plain("dhcp", match(field("udp", "dport"), 68))
+    yield _plain("dhcpv6", match(field("udp", "dport"), 546))
 
 
 def _plain(name: str, match: Json) -> Rule:
@@ -73,7 +76,7 @@ def _from_sets(service: Service, sets: dict[str, Set]) -> Iterator[tuple[Json, .
         intervals = peers.version(version)
         if not intervals:
             continue
-        name = f"{_identifier(service.zone)}_{version}"
+        name = f"{identifier(service.zone)}_{version}"
         sets.setdefault(
             name,
             Set(
@@ -83,7 +86,7 @@ def _from_sets(service: Service, sets: dict[str, Set]) -> Iterator[tuple[Json, .
                 elements=tuple(elements(intervals, version)),
             ),
         )
-        yield (_match(_field(_PROTOCOL[version], "saddr"), f"@{name}"), ports)
+        yield (match(field(_PROTOCOL[version], "saddr"), f"@{name}"), ports)
 
 
 def guest_rules(
@@ -104,7 +107,7 @@ def guest_rules(
         if what is None or not members or version not in versions:
             continue
         sources = members[0] if len(members) == 1 else {"set": members}
-        from_peers = () if peers == EVERYTHING else (_match(_field(_PROTOCOL[version], "saddr"), sources),)
+        from_peers = () if peers == EVERYTHING else (match(field(_PROTOCOL[version], "saddr"), sources),)
         rules.append(_marked(service, chain, (*from_peers, what)))
     return tuple(rules)
 
@@ -129,12 +132,12 @@ def port_match(transport: Transport, ports: PortRange | None) -> Json | None:
     """Match of a transport and its server port; None where there is no port to match."""
     if ports is None or transport not in (Transport.TCP, Transport.UDP):
         return None
-    return _match(_field(transport.value, "dport"), _ports(ports))
+    return match(field(transport.value, "dport"), _ports(ports))
 
 
 def _echo_request(version: int) -> Json:
     """Match of a ping, which has no port."""
-    return _match(_field("icmp" if version == 4 else "icmpv6", "type"), "echo-request")
+    return match(field("icmp" if version == 4 else "icmpv6", "type"), "echo-request")
 
 
 def elements(intervals: Intervals, version: int) -> Iterator[Json]:
@@ -163,18 +166,20 @@ def _distinct(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(seen.values())
 
 
-def _match(left: Json, right: Json, *, op: str = "==") -> Json:
+def match(left: Json, right: Json, *, op: str = "==") -> Json:
+    """Spell a comparison."""
     return {"match": {"op": op, "left": left, "right": right}}
 
 
-def _field(protocol: str, field: str) -> Json:
-    return {"payload": {"protocol": protocol, "field": field}}
+def field(protocol: str, name: str) -> Json:
+    """Spell a field of a header."""
+    return {"payload": {"protocol": protocol, "field": name}}
 
 
 def _ports(ports: PortRange) -> Json:
     return ports.first if ports.first == ports.last else {"range": [ports.first, ports.last]}
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     """Make a zone's name one that nft can read back (``man nft``, lexical conventions)."""
     return re.sub(r"[^A-Za-z0-9/_.-]", "_", name)

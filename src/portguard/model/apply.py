@@ -1,7 +1,8 @@
 """What the kernel does with a transaction, on values: a plan is judged before it is run, and the fake behaves like nft.
 
 The behaviour is that of kernel 6.18, tried by ``tests/contract`` through the fake. Not imitated: the respelling of
-statements that libnftables does on the way back (except counters), the overlap of intervals, timeouts.
+statements that libnftables does on the way back (except counters), the overlap of intervals, the passing of time:
+an element with a timeout stays until somebody takes it out (the fake kernel does).
 """
 
 from __future__ import annotations
@@ -190,6 +191,12 @@ class _Draft:
             if wanted.name in _references(self._live(table)):
                 raise _RefusedError(errno.EBUSY)
             del sets[wanted.name]
+        elif operation.verb is Verb.FLUSH:
+            if present is None:
+                raise _RefusedError(errno.ENOENT)
+            if not present.elements:
+                return
+            sets[wanted.name] = replace(present, elements=())
         elif present is None:
             sets[wanted.name] = replace(
                 wanted, handle=self._number(table.key), elements=_sorted(wanted.elements or ())

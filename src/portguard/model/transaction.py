@@ -20,6 +20,8 @@ class Verb(StrEnum):
     INSERT = "insert"
     """At the head of the chain, or before the rule ``handle``."""
     DELETE = "delete"
+    FLUSH = "flush"
+    """Empty a set; what it held, and whether it held anything, does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class ChainOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetOp:
-    """Add or delete a named set with its elements."""
+    """Add or delete a named set with its elements, or empty it."""
 
     verb: Verb
     table: TableKey
@@ -83,7 +85,7 @@ class SetOp:
         """Spell it as a libnftables command."""
         kind = self.set.type[0] if len(self.set.type) == 1 else list(self.set.type)
         body: dict[str, Json] = {"family": self.table.family, "table": self.table.name, "name": self.set.name}
-        if self.verb is not Verb.DELETE:
+        if self.verb is Verb.ADD:
             body |= {"type": kind, "flags": list(self.set.flags)}
             if self.set.elements:
                 body["elem"] = list(self.set.elements)
@@ -91,7 +93,7 @@ class SetOp:
 
     def __str__(self) -> str:
         text = f"{self.verb} set {self.table} {self.set.name}"
-        if self.verb is Verb.DELETE:
+        if self.verb is not Verb.ADD:
             return text
         flags = f" flags {','.join(self.set.flags)};" if self.set.flags else ""
         elements = (
