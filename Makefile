@@ -46,7 +46,8 @@ check: setup  ## ruff, mypy, and what is generated is up to date
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && .venv/bin/mypy$(GIVE_BACK)
 
 docs: setup  ## what is generated from the code and the catalogue
-	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md$(GIVE_BACK)
+	@$(PYTHON) -m portguard.catalogue.page > docs/ports.md.new && mv docs/ports.md.new docs/ports.md \
+	  && $(PYTHON) -m portguard.manual --docs$(GIVE_BACK)
 
 deb: setup  ## the packages for Debian 12 and 13, in build/deb
 	@packaging/build$(GIVE_BACK)

@@ -34,6 +34,7 @@ ARROWS = {
     "daemon": {"alert", "catalogue", "config", "core", "exposure", "kernel"},
     "lab": {"alert", "catalogue", "config", "core", "daemon", "exposure", "kernel"},
     "cli": {"alert", "catalogue", "config", "core", "daemon", "exposure", "kernel", "lab"},
+    "manual": {"alert", "cli", "config"},
     "__main__": {"cli"},
     "": set(),
 }

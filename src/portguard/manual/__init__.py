@@ -1,0 +1,1 @@
+"""The manual pages, the journal's catalogue, the completion and a table of the docs: made from what the code itself says."""
