@@ -8,6 +8,7 @@ Reading takes the lines away from every other reader. The lock on the pipe keeps
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -36,6 +37,8 @@ _LONGEST = 4096
 """Bytes of a line that is kept until its end arrives; the longest has 330."""
 _OWNERS = 32
 """Openings of one call whose process is looked up, at 0.2 ms each; of the others the line's name and number are known."""
+
+_TAKEN = "another process reads {}/trace_pipe"
 
 # A process chooses its name, and may put spaces, brackets or a line feed into its 15 bytes: the last match counts.
 _LINE = re.compile(
@@ -83,12 +86,15 @@ class TraceEvents:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(instance / "trace_pipe", flags)
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise ObserveError(_TAKEN.format(instance)) from error
             raise ObserveError(f"{instance}/trace_pipe cannot be read: {error.strerror}") from error
         try:
+            # Newer kernels open a pipe once only; of older ones, the lock keeps a second daemon out.
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._fd)
-            raise ObserveError(f"another process reads {instance}/trace_pipe") from error
+            raise ObserveError(_TAKEN.format(instance)) from error
 
     def fileno(self) -> int | None:
         """Descriptor that is readable when something was announced; None when nothing is any longer."""
