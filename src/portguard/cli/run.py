@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from portguard.daemon.loop import Daemon  # noqa: PLC0415
     from portguard.daemon.notify import Notifier  # noqa: PLC0415
     from portguard.daemon.site import load_site  # noqa: PLC0415
+    from portguard.kernel.elsewhere import of_the_host  # noqa: PLC0415
     from portguard.kernel.real import open_world  # noqa: PLC0415
 
     path: Path = args.config
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     watch = _watch(path)
     site = load_site(path)
     lock = _lock(site.config.paths.status)
-    world = open_world(trace=site.config.paths.trace)
+    world = of_the_host(open_world(trace=site.config.paths.trace))
     try:
         Daemon(
             world=world,
