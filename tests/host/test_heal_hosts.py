@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host.harness.report import record
-from host.harness.site import configuration
+from host.harness.site import configuration, own_rules
 
 if TYPE_CHECKING:
     from host.harness.debian import Debian
@@ -28,11 +28,6 @@ BLOWS = {
     "the own chain flushed": "nft flush chain inet portguard input",
 }
 """What somebody does, as they would do it."""
-
-
-def own(site: Site) -> list[str]:
-    """Rules with portguard's mark, wherever they stand."""
-    return sorted(line.strip() for line in site.ruleset().splitlines() if 'comment "portguard:' in line)
 
 
 def heals(site: Site) -> int:
@@ -58,7 +53,7 @@ def patient(unbooted: Site) -> Site:
 def test_what_is_taken_away_comes_back_while_a_client_keeps_connecting(
     debian: Debian, patient: Site, blow: str
 ) -> None:
-    site, rules = patient, own(patient)
+    site, rules = patient, own_rules(patient)
     assert rules
     assert site.client.reach(PORT) == "open"
     shut = []
@@ -67,7 +62,7 @@ def test_what_is_taken_away_comes_back_while_a_client_keeps_connecting(
         with site.client.watch(PORT) as watch:
             site.host.run_unit("sh", "-ec", BLOWS[blow])
             healed_since(site, before)
-            site.host.wait_for(lambda: own(site) == rules, "every rule as it was")
+            site.host.wait_for(lambda: own_rules(site) == rules, "every rule as it was")
         assert watch.attempts[-1][1] == "open", "the client is still shut out"
         shut.append(watch.shut_ms)
 

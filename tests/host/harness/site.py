@@ -190,3 +190,8 @@ class Site:
 
         found: dict[str, Any] = self.host.wait_for(good, "every documented port open")
         return found
+
+
+def own_rules(site: Site) -> list[str]:
+    """Rules with portguard's mark, wherever they stand."""
+    return sorted(line.strip() for line in site.ruleset().splitlines() if 'comment "portguard:' in line)
