@@ -104,9 +104,10 @@ def _local_mount(process: int, descriptor: int, before: int | None) -> int:
 
 def _type_of(process: int, mount: int) -> str | None:
     """Type of the file system of a mount that the process sees; asks the kernel's own table, not the file system."""
-    table, _ = read_stream("mountinfo", _MOUNTS, process)
     head = b"%d " % mount
-    for line in table.splitlines():
-        if line.startswith(head):
-            return line.partition(b" - ")[2].partition(b" ")[0].decode("ascii", "replace")
+    # The table of a process in a chroot leaves out what lies above; the first process sees that.
+    for path, directory in (("mountinfo", process), ("/proc/1/mountinfo", None)):
+        for line in read_stream(path, _MOUNTS, directory)[0].splitlines():
+            if line.startswith(head):
+                return line.partition(b" - ")[2].partition(b" ")[0].decode("ascii", "replace")
     return None

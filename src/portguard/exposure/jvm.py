@@ -79,20 +79,25 @@ def classify(
                 )
         if sure:
             unnamed = 0
-    debugging = {row.port for row in listeners if row.cookie in out} and any(
-        exposure.application is Application.JDWP for exposure in out.values()
-    )
-    debugger = not debugging and (
-        options.debugger_anywhere if threads is None else threads.count(_DEBUG_THREAD) > 0
-    )
+    rest = [row for row in rest if row.cookie not in out]
+    debugger = _debugger_missing(options, threads, out)
+    if debugger and len({row.port for row in rest}) == 1:
+        guarded = bool(options.debuggers) and all(one.restricted for one in options.debuggers)
+        kind = Protection.REFUSES_STRANGERS if guarded else Protection.NONE
+        found = Exposure(application=Application.JDWP, protection=kind, evidence=(_THREADS, *options.places))
+        return {**out, **{row.cookie: found for row in rest}}
     unread = threads is None or not threads.complete or not any(map(threads.count, MARKS))
     if unnamed or debugger or (unread and (counters is None or hidden)):
-        for row in rest:
-            if row.cookie not in out:
-                out[row.cookie] = Exposure(
-                    application=Application.JVM, evidence=(_why(counters, unnamed, debugger=bool(debugger)),)
-                )
+        why = (_why(counters, unnamed, debugger=debugger),)
+        out.update((row.cookie, Exposure(application=Application.JVM, evidence=why)) for row in rest)
     return out
+
+
+def _debugger_missing(options: JvmOptions, threads: Threads | None, found: Mapping[int, Exposure]) -> bool:
+    """Say whether there is a debugger whose port is not among what was found."""
+    if any(exposure.application is Application.JDWP for exposure in found.values()):
+        return False
+    return options.debugger_anywhere if threads is None else threads.count(_DEBUG_THREAD) > 0
 
 
 def _known(row: Listener, counters: PerfData | None, options: JvmOptions) -> Exposure | None:
