@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portguard.core.path import evaluate
+from portguard.core.path import begin, evaluate
 from portguard.model.net import EVERYTHING, LOOPBACK, AddressSet, merge
 from portguard.model.path import Branch, Outcome, PathClass, PathReport
 
@@ -33,6 +33,8 @@ class Reach:
         for listener in listeners or ():
             self._bound.setdefault((listener.transport, listener.port), []).append(listener)
         self._reports: dict[tuple[Transport, int | None], PathReport] = {}
+        if ruleset is not None:
+            begin(ruleset)
 
     def port(self, transport: Transport, port: int | None) -> PathReport:
         """Say what happens to new connections from anywhere to a port; unknown where the ruleset could not be read."""

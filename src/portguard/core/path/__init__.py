@@ -9,8 +9,10 @@ with the reason, and where they end alike it is that end. So nothing that is not
 
     ask --> packet + sources --> hooks: ingress, prerouting, input (forward, postrouting for what is translated away)
                                    | each base chain: walk (rules compiled once per table) --> fates
-                                   v
-                                 report: sweep over all fates --> branches
+                                   v                              ^
+                                 report: sweep over all fates     | footprint: what was looked at; known: answers by
+                                   v                              |            footprint, for other ports and rulesets
+                                 branches
 
 What it takes for granted: packets are ordinary first packets (see ``packet``), forwarding is on where a translation
 sends them elsewhere, and no program beside netfilter (tc, XDP, IPVS) interferes.
@@ -18,22 +20,86 @@ sends them elsewhere, and no program beside netfilter (tc, XDP, IPVS) interferes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from portguard.core.path.footprint import Footprint, Found, Step, look
 from portguard.core.path.hooks import Route
+from portguard.core.path.known import Known
 from portguard.core.path.packet import Flow, Packet
-from portguard.core.path.report import report
-from portguard.core.path.tables import compiled, forget_others
+from portguard.core.path.report import forget_parts, report
+from portguard.core.path.tables import compiled, keep_only
 from portguard.core.path.world import OTHER, World
 from portguard.model.net import AddressSet, Transport
 
 if TYPE_CHECKING:
     from portguard.core.path.walk import Fate
     from portguard.model.path import PathClass, PathReport
-    from portguard.model.ruleset import Ruleset
+    from portguard.model.ruleset import Chain, Ruleset, TableKey
     from portguard.model.snapshot import Links
 
-__all__ = ["evaluate"]
+__all__ = ["begin", "evaluate"]
+
+
+class _Question(NamedTuple):
+    """All that an answer depends on beside the rules on the way."""
+
+    transport: str
+    port: int | None
+    """None: any port, as long as the rules on the way do not tell it apart from the one that was asked about."""
+    destination: AddressSet
+    sources: AddressSet
+    interfaces: frozenset[str]
+    frame: object
+    """Stands for the base chains of the ruleset, and for the links."""
+
+
+class _Frame(NamedTuple):
+    """What decides which chains a packet enters, told by content."""
+
+    chains: tuple[tuple[TableKey, tuple[str, ...], tuple[Chain, ...]], ...]
+    unreadable: tuple[tuple[TableKey, str], ...]
+    links: Links | None
+
+
+class _Memory:
+    """Answers found before, and what they belong to."""
+
+    def __init__(self) -> None:
+        self._ruleset: Ruleset | None = None
+        self._framed: tuple[Ruleset, Links | None] | None = None
+        self._frame: _Frame | None = None
+        self._standing: object = object()
+        self.known = Known()
+
+    def begin(self, ruleset: Ruleset) -> None:
+        again = ruleset is self._ruleset
+        self._ruleset = ruleset
+        self.known.turn(again=again)
+        if again:
+            keep_only(ruleset)
+            forget_parts()
+
+    def frame(self, ruleset: Ruleset, links: Links | None) -> object:
+        """Give an object that stands for base chains and links: the same one as long as they are equal."""
+        framed = self._framed
+        if framed is None or framed[0] is not ruleset or framed[1] is not links:
+            chains = tuple(
+                (key, table.flags, tuple(chain for chain in table.chains.values() if chain.base))
+                for key, table in ruleset.tables.items()
+            )
+            frame = _Frame(chains, tuple(ruleset.unreadable.items()), links)
+            if frame != self._frame:
+                self._frame, self._standing = frame, object()
+            self._framed = (ruleset, links)
+        return self._standing
+
+
+_MEMORY = _Memory()
+
+
+def begin(ruleset: Ruleset) -> None:
+    """Say that questions about a ruleset follow. Begun twice in a row, what belongs to other rulesets is let go of."""
+    _MEMORY.begin(ruleset)
 
 
 def evaluate(ruleset: Ruleset, ask: PathClass, links: Links | None = None) -> PathReport:
@@ -45,15 +111,34 @@ def evaluate(ruleset: Ruleset, ask: PathClass, links: Links | None = None) -> Pa
     """
     if ask.transport not in {Transport.TCP, Transport.UDP, Transport.ICMP}:
         raise AssertionError(f"a path is asked about for one transport, not {ask.transport}")
-    forget_others(ruleset)
-    world = World(links, _own(ask, links))
     interfaces = _interfaces(ruleset, ask, links)
+    frame = _MEMORY.frame(ruleset, links)
+    of_port = _Question(ask.transport.value, ask.port, ask.destination, ask.sources, interfaces, frame)
+    of_any = of_port._replace(port=None)
+
+    def see(step: Step) -> Found | None:
+        table = ruleset.tables.get(step.table)
+        return None if table is None else look(step, compiled(table), ask.port)
+
+    for question in (of_any, of_port):
+        if (found := _MEMORY.known.find(question, see)) is not None:
+            return found
+    footprint = Footprint(ask.port)
+    answer = report(_fates(ruleset, ask, World(links, _own(ask, links)), interfaces, footprint))
+    _MEMORY.known.keep(of_port if footprint.translated else of_any, footprint.steps.items(), answer)
+    return answer
+
+
+def _fates(
+    ruleset: Ruleset, ask: PathClass, world: World, interfaces: frozenset[str], footprint: Footprint
+) -> dict[int, list[Fate]]:
+    """Send the packets of both IP versions on their way."""
     fates: dict[int, list[Fate]] = {}
     for version in (4, 6):
         sources, destination = ask.sources.version(version), ask.destination.version(version)
         if not sources or not destination:
             continue
-        route = Route(ruleset, world)
+        route = Route(ruleset, world, footprint)
         flows = [
             Flow(
                 Packet(
@@ -69,7 +154,7 @@ def evaluate(ruleset: Ruleset, ask: PathClass, links: Links | None = None) -> Pa
         ]
         route.follow(flows, version)
         fates[version] = route.fates
-    return report(fates)
+    return fates
 
 
 def _own(ask: PathClass, links: Links | None) -> AddressSet:

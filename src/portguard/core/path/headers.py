@@ -67,6 +67,7 @@ def _transport_header(protocol: str, field: str) -> Operand | None:
             only(lambda packet: moved if packet.port is None else packet.port),
             about="port",
             transports=limit,
+            port=True,
         )
     if field == "flags" and protocol == "tcp":
         return Operand("tcp flags", only(lambda _packet: _SYN), about="plain", transports=limit)

@@ -13,6 +13,7 @@ from portguard.model.path import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portguard.core.path.footprint import Footprint
     from portguard.core.path.world import World
     from portguard.model.ruleset import Chain, Ruleset, Table
 
@@ -38,9 +39,10 @@ class Station(NamedTuple):
 class Route:
     """Sends flows through hook after hook and collects how they end."""
 
-    def __init__(self, ruleset: Ruleset, world: World) -> None:
+    def __init__(self, ruleset: Ruleset, world: World, footprint: Footprint) -> None:
         self._ruleset = ruleset
         self._world = world
+        self._footprint = footprint
         self.fates: list[Fate] = []
 
     def follow(self, flows: list[Flow], version: int) -> None:
@@ -110,11 +112,11 @@ class Route:
                     (through if passes else beside).append(part)
         if through:
             table = compiled(station.table)
-            walk = Walk(table, chain, self._world)
+            walk = Walk(table, chain, self._world, self._footprint)
             walk.run(through)
             self.fates.extend(walk.fates)
-            strict = chain.policy == "drop" or bool(table.verdicts(chain.name) & {"drop", "reject"})
-            through = onward(walk.accepted, strict=strict)
+            ends = table.ends(chain.name)
+            through = onward(walk.accepted, strict=ends is not None and ends[0])
         out = joined([*beside, *through])
         if chain.hook == "prerouting" and station.priority == CONNTRACK:
             out = [later for flow in out for later in _tracked(flow, CONNTRACK + 1)]

@@ -11,7 +11,7 @@ from portguard.core.path.values import ABSENT, Bits, BySource, Operand, Unsure
 from portguard.model.net import Intervals, intersect, merge, subtract, union
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from portguard.core.path.packet import Packet
     from portguard.core.path.world import World
@@ -39,6 +39,33 @@ class Group(NamedTuple):
     value: Json
     odd: bool = False
     """Some constant is not understood: the elements may match anything."""
+    number: int = 0
+    """Its place among the groups of the lookup."""
+
+
+_FEW = 8
+"""Up to so many groups are tried one by one."""
+
+
+class _Index:
+    """Finds groups by their constant at the place that tells most of them apart."""
+
+    def __init__(self, groups: Sequence[Group], places: Sequence[int]) -> None:
+        kinds = {place: {group.dims[place] for group in groups} for place in places}
+        self.place = max(places, key=lambda place: len(kinds[place]), default=0)
+        self._single: dict[int, list[Group]] = {}
+        self._wide: list[Group] = []
+        for group in groups:
+            dim = group.dims[self.place]
+            if isinstance(dim, tuple) and len(dim) == 1 and dim[0][0] == dim[0][1]:
+                self._single.setdefault(dim[0][0], []).append(group)
+            else:
+                self._wide.append(group)
+
+    def find(self, value: int) -> list[Group]:
+        """Groups that a value may match, in order."""
+        single = self._single.get(value, [])
+        return sorted((*single, *self._wide), key=lambda group: group.number) if self._wide else single
 
 
 class Lookup:
@@ -63,6 +90,7 @@ class Lookup:
         self.has_catchall = False
         self.at = next((place for place, item in enumerate(self.operands) if item.source), None)
         self.groups = self._grouped(elements or ())
+        self._index: _Index | None = None
 
     @property
     def interface(self) -> bool:
@@ -96,7 +124,7 @@ class Lookup:
         if self.unread:
             return [Row((), full, None, f"the elements of {self._spelled()} were not read")]
         rows: list[Row] = []
-        for group in self.groups:
+        for group in self._candidates(values):
             row = self._row(group, values, full)
             if row is None or not (row.yes or row.maybe):
                 continue
@@ -113,6 +141,25 @@ class Lookup:
         if self.name is not None and self.name in packet.filled:
             rows.append(Row((), full, None, f"rules on the way may have added it to {self._spelled()}"))
         return rows
+
+    def _candidates(self, values: list[object]) -> Iterable[Group]:
+        """Groups that may match: of many, those that an index finds."""
+        if len(self.groups) <= _FEW:
+            return self.groups
+        if self._index is None:
+            self._index = _Index(self.groups, [n for n in range(len(self.operands)) if n != self.at])
+        value = values[self._index.place]
+        return self._index.find(value) if isinstance(value, int) else self.groups
+
+    def holding(self, place: int, value: int) -> tuple[object, ...]:
+        """Tell what the groups that hold a value at an operand's place are beside that: equal for values treated alike."""
+        values: list[object] = [None] * len(self.operands)
+        values[place] = value
+        return tuple(
+            (*group.dims[:place], *group.dims[place + 1 :], group.sources, repr(group.value), group.odd)
+            for group in self._candidates(values)
+            if isinstance(dim := group.dims[place], tuple) and _in(value, dim)
+        )
 
     def _row(self, group: Group, values: list[object], full: Intervals) -> Row | None:
         """Sources for which the elements of a group match, and those for which they may."""
@@ -169,8 +216,8 @@ class Lookup:
             entry = found.setdefault(slot, (tuple(dims), [], value, odd))
             entry[1].extend(sources)
         return [
-            Group(dims, merge(pairs) if self.at is not None else None, value, odd)
-            for dims, pairs, value, odd in found.values()
+            Group(dims, merge(pairs) if self.at is not None else None, value, odd, number)
+            for number, (dims, pairs, value, odd) in enumerate(found.values())
         ]
 
     @staticmethod

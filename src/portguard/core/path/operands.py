@@ -101,7 +101,8 @@ def _bitwise(sign: str, body: list[Json]) -> Operand:
         out = _apply(sign, found, value)
         return out.value if out.unknown == 0 else out
 
-    return inner._replace(read=read)
+    # Of a number that was made out of the port, constants say nothing about the port.
+    return inner._replace(read=read, about="other" if inner.port else inner.about)
 
 
 def _apply(sign: str, left: Bits, right: int) -> Bits:

@@ -93,6 +93,12 @@ def _explicit(chain: Past, flow: Flow, rest: Intervals) -> list[Flow]:
     ]
 
 
+def forget_parts() -> None:
+    """Let go of the partitions that are kept for the next ports: of a large set they are large."""
+    _together.cache_clear()
+    _partition.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _together(parts: tuple[Intervals, ...]) -> Intervals:
     """Join pieces that make one branch."""

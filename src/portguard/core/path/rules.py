@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.lookup import Flags, Lookup, comparison, flags
+from portguard.core.path.operands import operand
 from portguard.core.path.ops import (
     Branching,
     Chance,
@@ -18,12 +19,12 @@ from portguard.core.path.ops import (
     Translate,
     Verdict,
 )
-from portguard.model.net import Intervals, intersect, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from portguard.core.path.values import Operand
+    from portguard.model.net import Intervals
     from portguard.model.ruleset import Json, Rule, Set, TableKey
 
 
@@ -40,8 +41,14 @@ class CompiledRule(NamedTuple):
     """It names sources, a port, a set, or something that is not known: not a default for everyone."""
     versions: tuple[int, ...]
     transports: frozenset[str] | None
-    ports: Intervals | None
-    """Destination ports that it can match; None: any."""
+    ports: tuple[tuple[Lookup, int], ...] | None
+    """Where it looks the port up, and as which operand; None: what it does may differ from each port to the next."""
+    sets: frozenset[str]
+    """Named sets and maps that it looks something up in."""
+
+    def concerns(self, version: int, transport: str) -> bool:
+        """Whether it can match packets of a version and a transport at all."""
+        return version in self.versions and (self.transports is None or transport in self.transports)
 
 
 _PASSIVE = frozenset(
@@ -94,7 +101,10 @@ class _Compiler:
             or any(isinstance(op, Opaque) or (isinstance(op, Chance) and op.selective) for op in ops),
             versions=versions,
             transports=frozenset.intersection(*limits) if limits else None,
-            ports=_ports(asked),
+            ports=_ports(ops),
+            sets=frozenset(
+                lookup.name[1] for lookup in lookups if isinstance(lookup, Lookup) and lookup.name
+            ),
         )
 
     def _statement(self, statement: Json) -> list[Op]:
@@ -279,25 +289,16 @@ def _present(key: Json) -> Test:
     return Test(Lookup([key], [("*", None)]))
 
 
-def _ports(tests: list[Test]) -> Intervals | None:
-    """Destination ports beyond which the tests cannot all match; None: any."""
-    out: Intervals | None = None
-    for test in tests:
-        lookup = test.lookup
-        if (
-            test.negate
-            or isinstance(lookup, Flags)
-            or lookup.unread
-            or lookup.has_catchall
-            or lookup.name is not None
-        ):
-            continue
-        for place, item in enumerate(lookup.operands):
-            if item.kind != "port" or item.about != "port" or item.transports is None:
-                continue
-            dims = [group.dims[place] for group in lookup.groups]
-            if any(not isinstance(dim, tuple) for dim in dims):
-                continue
-            found = merge(pair for dim in dims if isinstance(dim, tuple) for pair in dim)
-            out = found if out is None else intersect(out, found)
-    return out
+def _ports(ops: Iterable[Op]) -> tuple[tuple[Lookup, int], ...] | None:
+    """Collect the lookups of the port; None where it is made use of in another way."""
+    found: list[tuple[Lookup, int]] = []
+    for op in ops:
+        if isinstance(op, Mark) and op.lookup is None and operand(op.value).port:
+            return None  # The port goes on as a mark.
+        lookup = op.lookup if isinstance(op, Test | Branching | Mark | Translate) else None
+        for place, item in enumerate(_operands(lookup) if lookup is not None else ()):
+            if item.port and (item.about != "port" or not isinstance(lookup, Lookup)):
+                return None
+            if item.port and isinstance(lookup, Lookup):
+                found.append((lookup, place))
+    return tuple(found)

@@ -5,108 +5,63 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from portguard.core.path.constants import constant
 from portguard.model.net import Intervals, intersect, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portguard.model.ruleset import Json, Rule
+    from portguard.model.ruleset import Rule
 
 SINGLE = 32
 """Up to so many pieces each rule of a run is told apart; of more, the first one stands for all that do the same."""
 
 _KEPT = 8
 """Answers that a run remembers."""
-_QUIET = frozenset({"counter", "log"})
 _ENDS = frozenset({"accept", "drop"})
 
 
-class Shape(NamedTuple):
-    """A rule that asks for nothing but source, protocol and port by constants, and then ends."""
+class Line(NamedTuple):
+    """One rule of a run."""
 
     rule: Rule
-    source: Intervals | None
-    version: int | None
-    """IP version that its source implies; None: either."""
-    transport: str | None
-    ports: Intervals | None
     verdict: str
-
-
-def shape_of(rule: Rule) -> Shape | None:
-    """Read a rule that is no more than a shape. None: it is more, or something of it is not understood."""
-    source: Intervals | None = None
-    version: int | None = None
-    transport: str | None = None
-    ports: Intervals | None = None
-    for place, statement in enumerate(rule.expr):
-        if not isinstance(statement, dict) or len(statement) != 1:
-            return None
-        ((kind, body),) = statement.items()
-        if kind in _QUIET:
-            continue
-        if kind in _ENDS:
-            ended = place == len(rule.expr) - 1
-            return Shape(rule, source, version, transport, ports, kind) if ended else None
-        if kind != "match" or not isinstance(body, dict) or body.get("op") != "==":
-            return None
-        match body.get("left"):
-            case {"payload": {"protocol": ("ip" | "ip6") as family, "field": "saddr"}} if source is None:
-                version = 4 if family == "ip" else 6
-                source = _numbers(body.get("right"), f"v{version}")
-                if source is None:
-                    return None
-            case {"payload": {"protocol": ("tcp" | "udp") as protocol, "field": "dport"}} if ports is None:
-                transport = protocol
-                ports = _numbers(body.get("right"), "port")
-                if ports is None:
-                    return None
-            case _:
-                return None
-    return None
-
-
-def _numbers(right: Json, kind: str) -> Intervals | None:
-    """Read a constant; a named set, a catch-all or anything else that is not plain is left to the full compiler."""
-    if isinstance(right, str) and right.startswith("@"):
-        return None
-    found = constant(right, kind)
-    return found if isinstance(found, tuple) else None
+    sources: Intervals
 
 
 class Run:
     """Consecutive rules that only differ in sources and verdict, resolved: for each source the first that matches."""
 
-    def __init__(self, version: int, shapes: Sequence[Shape]) -> None:
-        self.version = version
-        self._shapes = shapes
-        self._pieces = _first_of(shapes)
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = lines
+        self._pieces = _first_of(lines)
         self._starts = [low for low, _, _ in self._pieces]
         self._by_verdict = {
             verdict: merge(
-                (low, high) for low, high, place in self._pieces if shapes[place].verdict == verdict
+                (low, high) for low, high, place in self._pieces if lines[place].verdict == verdict
             )
             for verdict in _ENDS
         }
         self._first = {
-            verdict: next((shape for shape in shapes if shape.verdict == verdict), None) for verdict in _ENDS
+            verdict: next((line for line in lines if line.verdict == verdict), None) for verdict in _ENDS
         }
-        self._known: dict[Intervals, tuple[list[tuple[Intervals, Shape, int]], Intervals]] = {}
+        self._count = Counter(line.verdict for line in lines)
+        self._known: dict[Intervals, tuple[list[tuple[Intervals, Line, int]], Intervals]] = {}
 
-    def apply(self, sources: Intervals) -> tuple[list[tuple[Intervals, Shape, int]], Intervals]:
+    def apply(self, sources: Intervals) -> tuple[list[tuple[Intervals, Line, int]], Intervals]:
         """Divide sources: those that rules end, each with its rule and how many it stands for, and the rest."""
         # The same sources are asked about port after port.
-        if sources not in self._known:
+        found = self._known.get(sources)
+        if found is None:
             while len(self._known) >= _KEPT:
                 del self._known[next(iter(self._known))]
-            self._known[sources] = self._apply(sources)
-        return self._known[sources]
+            found = self._known[sources] = self._apply(sources)
+        return found
 
-    def _apply(self, sources: Intervals) -> tuple[list[tuple[Intervals, Shape, int]], Intervals]:
-        ended: list[tuple[Intervals, Shape, int]] = []
+    def _apply(self, sources: Intervals) -> tuple[list[tuple[Intervals, Line, int]], Intervals]:
+        ended: list[tuple[Intervals, Line, int]] = []
         rest = sources
         for verdict in sorted(_ENDS):
             held = intersect(sources, self._by_verdict[verdict])
@@ -117,10 +72,10 @@ class Run:
             if len(held) <= SINGLE and (single := self._single(held)) is not None:
                 ended.extend(single)
             elif first is not None:
-                ended.append((held, first, sum(1 for shape in self._shapes if shape.verdict == verdict)))
+                ended.append((held, first, self._count[verdict]))
         return ended, rest
 
-    def _single(self, held: Intervals) -> list[tuple[Intervals, Shape, int]] | None:
+    def _single(self, held: Intervals) -> list[tuple[Intervals, Line, int]] | None:
         """Tell apart the rules that end some sources; None when there are too many of them."""
         found: dict[int, list[tuple[int, int]]] = {}
         for low, high in held:
@@ -134,14 +89,22 @@ class Run:
                 place += 1
         if len(found) > SINGLE:
             return None
-        return [(merge(pairs), self._shapes[index], 1) for index, pairs in found.items()]
+        return [(merge(pairs), self._lines[index], 1) for index, pairs in found.items()]
 
 
-def _first_of(shapes: Sequence[Shape]) -> list[tuple[int, int, int]]:
-    """Cut all sources into pieces with the place of the first rule that names them: a sweep over their borders."""
+def _first_of(lines: Sequence[Line]) -> list[tuple[int, int, int]]:
+    """Cut all sources into pieces with the place of the first rule that names them."""
+    pieces = sorted((low, high, place) for place, line in enumerate(lines) for low, high in line.sources)
+    if all(before[1] < after[0] for before, after in pairwise(pieces)):
+        return pieces
+    return _swept(lines)
+
+
+def _swept(lines: Sequence[Line]) -> list[tuple[int, int, int]]:
+    """Do so where sources of several rules overlap: a sweep over their borders."""
     borders: list[tuple[int, int, bool]] = []
-    for place, shape in enumerate(shapes):
-        for low, high in shape.source or ():
+    for place, line in enumerate(lines):
+        for low, high in line.sources:
             borders.append((low, place, True))
             borders.append((high + 1, place, False))
     borders.sort()

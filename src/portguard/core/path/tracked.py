@@ -82,6 +82,7 @@ def _ct_original(key: str) -> Operand:
             "port",
             _tracked(_first_port),
             about="port",
+            port=True,
         )
     if field in {"saddr", "daddr"} and family in {"ip", "ip6"}:
         version = 4 if family == "ip" else 6

@@ -60,3 +60,5 @@ class Operand(NamedTuple):
     """IP versions of packets that have it."""
     transports: frozenset[str] | None = None
     """Transports of packets that have it; None: any."""
+    port: bool = False
+    """It depends on the destination port: where ``about`` is ``port`` it is the port itself."""

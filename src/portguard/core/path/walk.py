@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.effects import Place, by_value, divide, mark, translate
+from portguard.core.path.footprint import Step
 from portguard.core.path.lookup import Lookup, Row, negated, together
 from portguard.core.path.ops import (
     Branching,
@@ -24,6 +25,7 @@ from portguard.model.net import Intervals, intersect, subtract
 from portguard.model.path import Outcome
 
 if TYPE_CHECKING:
+    from portguard.core.path.footprint import Footprint
     from portguard.core.path.packet import Packet
     from portguard.core.path.rules import CompiledRule
     from portguard.core.path.tables import CompiledTable
@@ -46,11 +48,12 @@ class Fate(NamedTuple):
 class Walk:
     """One base chain. After :meth:`run`, ``accepted`` holds what goes on to the next one, ``fates`` what does not."""
 
-    def __init__(self, table: CompiledTable, chain: Chain, world: World) -> None:
+    def __init__(self, table: CompiledTable, chain: Chain, world: World, footprint: Footprint) -> None:
         self._table = table
         self._key = table.table.key
         self._chain = chain
         self._world = world
+        self._footprint = footprint
         self.accepted: list[Flow] = []
         self.fates: list[Fate] = []
 
@@ -70,14 +73,15 @@ class Walk:
 
     def _enter(self, name: str, flows: list[Flow], depth: int) -> list[Flow]:
         """Walk a chain; give back the flows that reach its end or return."""
-        if depth >= _DEEPEST or name not in self._table.table.chains:
-            self._opaque(flows, name, None, f"chain {name} is not in the listing")
-            return []
         if not flows:
+            return []
+        if depth >= _DEEPEST or name not in self._table.table.chains:
+            self._concerning(name, flows)
+            self._opaque(flows, name, None, f"chain {name} is not in the listing")
             return []
         back: list[Flow] = []
         live = flows
-        for rule in self._table.chain(name).concerning(flows[0].packet):
+        for rule in self._concerning(name, flows):
             out: list[Flow] = []
             if isinstance(rule, Run):
                 for flow in live:
@@ -97,14 +101,20 @@ class Walk:
                 break
         return joined([*live, *back])
 
+    def _concerning(self, name: str, flows: list[Flow]) -> tuple[CompiledRule | Run, ...]:
+        """Rules of a chain that any of the flows can match, and a note that they were asked for."""
+        interfaces = frozenset().union(*(flow.packet.interfaces for flow in flows))
+        step = Step.of(self._key, name, flows[0].packet, interfaces)
+        return self._footprint.step(step, self._table).rules
+
     def _run(self, run: Run, chain: str, flow: Flow, out: list[Flow]) -> None:
         """Apply a run of rules that only name sources."""
         ended, rest = run.apply(flow.sources)
-        for sources, shape, count in ended:
+        for sources, line, count in ended:
             alike = "" if count == 1 else f", or one of {count} rules like it"
-            step = Trail(flow.trail, self._key, chain, shape.rule, shape.verdict + alike)
+            step = Trail(flow.trail, self._key, chain, line.rule, line.verdict + alike)
             part = flow._replace(sources=sources, trail=step)
-            if shape.verdict == "accept":
+            if line.verdict == "accept":
                 self.accepted.append(part)
             else:
                 self.fates.append(Fate(part, Outcome.DROPPED))
@@ -209,6 +219,7 @@ class Walk:
                     flow = flow._replace(packet=flow.packet._replace(tracking=Tracking.UNTRACKED))
                 going.append(flow)
             case Translate():
+                self._footprint.translated = True
                 done, missed = translate(op, place, flow, self._world)
                 self.accepted.extend(done)
                 out.extend(missed)
@@ -271,7 +282,8 @@ class Walk:
             if isinstance(op, Test | Branching)
             for item in getattr(op.lookup, "operands", ())
         )
-        return not ports and "accept" in self._table.verdicts(target)
+        ends = self._table.ends(target)
+        return not ports and ends is not None and ends[1]
 
     @staticmethod
     def _general(rule: CompiledRule, flow: Flow) -> bool:
