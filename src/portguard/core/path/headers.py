@@ -71,7 +71,9 @@ def _transport_header(protocol: str, field: str) -> Operand | None:
         )
     if field == "flags" and protocol == "tcp":
         return Operand("tcp flags", only(lambda _packet: _SYN), about="plain", transports=limit)
-    unknown = Unsure(f"{protocol} {field} differs from packet to packet")
+    # Nobody sends from port 0: shorewall and others drop what claims to.
+    within = ((1, 65535),) if field == "sport" else None
+    unknown = Unsure(f"{protocol} {field} differs from packet to packet", within)
     kind = "port" if field == "sport" else "number"
     return Operand(kind, only(lambda _packet: unknown), transports=limit)
 

@@ -168,6 +168,10 @@ class Lookup:
         reason = "an element of it is not understood" if group.odd else None
         for place, value in enumerate(values):
             dim = group.dims[place]
+            if isinstance(value, Unsure) and value.within is not None and isinstance(dim, tuple):
+                if not intersect(value.within, dim):
+                    return None
+                continue
             if place == self.at or dim is None or isinstance(value, Unsure | Bits):
                 continue
             if isinstance(value, BySource):

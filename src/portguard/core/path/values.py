@@ -16,6 +16,8 @@ class Unsure(NamedTuple):
     """A value that is not known from here, with the reason."""
 
     reason: str
+    within: Intervals | None = None
+    """Numbers that it can be; None: any."""
 
 
 class Absent:
