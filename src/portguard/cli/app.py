@@ -25,6 +25,7 @@ COMMANDS = {
     "catalogue": "products, components, roles and flows",
     "run": "the daemon, in the foreground",
     "reload": "let the daemon read its configuration again",
+    "clean": "take portguard's own rules out of the firewall",
     "lab": "a disposable network in which the real daemon guards a role",
 }
 """Every command with its one line of help, in the order of ``--help``."""

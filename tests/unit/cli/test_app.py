@@ -81,7 +81,7 @@ def test_a_wrong_command_line_is_one_line_and_64(arguments: list[str], complaint
     [
         (None, ["does not exist"]),
         ("role = ", ["is not TOML"]),
-        ("mode = 'heal'", ["role: is missing"]),
+        ("mode = 'heal'", ["mode: heal needs a role"]),
         ("role = 'printum/monitor'", ["printum/monitoring"]),
         ("role = 'printum/portal'\n[zones]\nworkstatons = []", ["workstations"]),
         (
