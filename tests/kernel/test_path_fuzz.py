@@ -17,7 +17,7 @@ from random_rulesets import PORTS, Draw, probes, rulesets
 
 from path_questions import LINKS
 from portguard.core.path import evaluate
-from portguard.kernel.rule_versions import with_versions
+from portguard.kernel.raw_rules import with_details
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.model.net import EVERYTHING, AddressSet, Transport
@@ -100,8 +100,9 @@ def check(kernel: Kernel, text: str, asked: list[Probe], seen: Counter[str], nam
 def listed(kernel: Kernel) -> Ruleset:
     """Read the server's ruleset as the daemon does."""
     ruleset = parse_ruleset(kernel.listing(), generation=1)
-    ruleset = with_versions(ruleset, kernel.asking)
-    return join_text(ruleset, kernel.text()) if needs_text(ruleset) else ruleset
+    if needs_text(ruleset):
+        ruleset = join_text(ruleset, kernel.text())
+    return with_details(ruleset, kernel.asking)
 
 
 def allows(branch: Branch, outcome: Outcome) -> bool:

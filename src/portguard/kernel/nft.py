@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from portguard.errors import NftError, ObserveError
 from portguard.kernel.generation import ask_generation, open_generation
 from portguard.kernel.libnftables import Libnftables
 from portguard.kernel.nft_command import list_pieces, list_ruleset, list_table, list_text
-from portguard.kernel.rule_versions import with_versions
+from portguard.kernel.raw_rules import with_details
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.kernel.tables import find_table, list_tables
@@ -125,13 +126,10 @@ class Nft:
 
     def _with_text(self, ruleset: Ruleset, key: TableKey | None) -> Ruleset:
         """Fill in what the JSON left out. Where the text cannot be had either, that stays opaque. Raises ObserveError."""
-        ruleset = with_versions(ruleset, self._asking)
-        if not needs_text(ruleset):
-            return ruleset
-        try:
-            return join_text(ruleset, list_text(key, monotonic() + _TIMEOUT))
-        except ObserveError:
-            return ruleset
+        if needs_text(ruleset):
+            with suppress(ObserveError):
+                ruleset = join_text(ruleset, list_text(key, monotonic() + _TIMEOUT))
+        return with_details(ruleset, self._asking)
 
     def _read_each(self, keys: Iterable[TableKey], generation: int) -> Ruleset:
         """Read each table by itself, so that one that cannot be read hides no other."""

@@ -22,6 +22,8 @@ _TABLE = re.compile(r"^table (\S+) (\S+) \{")
 _CHAIN = re.compile(r"^\tchain (\S+) \{")
 _FLAGS = re.compile(r"^\tflags (\S+)$")
 _HOOK = re.compile(r'^\t\ttype \S+ hook (?:ingress|egress) (?:device "([^"]+)"|devices = \{([^}]*)\})')
+_NO_EFFECT = frozenset({"match", "counter", "limit", "meter"})
+"""Statements that stand for matches of iptables, or for its counters."""
 _RULE = re.compile(r"^\t\t(.*) # handle (\d+)$")
 
 
@@ -101,7 +103,7 @@ def _with_text(rule: Rule, spelled: _Spelled) -> Rule:
     parsed = None if text is None else parse_rule(text)
     if parsed is None or not _fits(rule.expr, parsed):
         return rule
-    return replace(rule, expr=tuple(parsed))
+    return replace(rule, expr=(*parsed, *_left_out(rule.expr, parsed)))
 
 
 def _fits(known: tuple[Json, ...], parsed: list[Json]) -> bool:
@@ -114,6 +116,19 @@ def _fits(known: tuple[Json, ...], parsed: list[Json]) -> bool:
         statement for statement in parsed if isinstance(statement, dict) and next(iter(statement)) in verdicts
     ]
     return wanted == found
+
+
+def _left_out(known: tuple[Json, ...], parsed: list[Json]) -> list[Json]:
+    """Targets of iptables of which the text has nothing: of DNAT to an IPv6 address nft 1.0.6 prints a blank."""
+    if any(isinstance(statement, dict) and not statement.keys() <= _NO_EFFECT for statement in parsed):
+        return []
+    return [
+        statement
+        for statement in known
+        if isinstance(statement, dict)
+        and isinstance(statement.get("xt"), dict)
+        and statement["xt"].get("type") == "target"
+    ]
 
 
 def _has_xt(rule: Rule) -> bool:
