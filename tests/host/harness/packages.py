@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from host.harness.host import Host
 
 DEB = ROOT / "build" / "deb"
+TESTS = ROOT / "packaging" / "deb" / "tests"
 
 
 def built(version: int) -> Path:
