@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portguard.model.exposure import Exposure
+    from portguard.model.net import AddressSet
     from portguard.model.snapshot import Snapshot
 
 _EPILOG = """\
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from portguard.kernel.real import SystemClock  # noqa: PLC0415
 
     site = load_site(args.config)
-    snapshot, sensitive = look()
+    snapshot, sensitive = look(site.policy.reserved)
     judgement = judge(site.policy, snapshot, sensitive)
     now = SystemClock().now()
     alerts = [Alert(finding=finding, state=AlertState.FIRING, since=now) for finding in judgement.findings]
@@ -67,14 +68,16 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.of(judgement.verdict)
 
 
-def look() -> tuple[Snapshot, Mapping[int, Exposure]]:
-    """Look at the host once. What cannot be read is a gap in the snapshot; only a missing library raises ObserveError."""
+def look(reserved: AddressSet | None = None) -> tuple[Snapshot, Mapping[int, Exposure]]:
+    """Look at the host once, and for connections with reserved networks if any are given. What cannot be read is a gap in the snapshot; only a missing library raises ObserveError."""
     from portguard.daemon.observer import Observer  # noqa: PLC0415
     from portguard.kernel.real import open_world  # noqa: PLC0415
 
     world = open_world()
     try:
         observer = Observer(world)
+        if reserved is not None:
+            observer.watch_for(reserved)
         return observer.snapshot(), observer.sensitive()
     finally:
         world.close()

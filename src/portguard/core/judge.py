@@ -43,7 +43,7 @@ def judge(
     """
     reach = reach or Reach(snapshot.ruleset, snapshot.links, snapshot.listeners)
     services = tuple(_service(service, snapshot, reach) for service in policy.services)
-    listening = list(listener_findings(policy, snapshot, reach, sensitive))
+    listening = list(listener_findings(policy, snapshot.with_brief(), reach, sensitive))
     if not policy.roles:
         # Of a server that nobody has said anything about, nothing is known to be documented, so nothing is undocumented.
         listening = [row for row in listening if row.kind not in (Kind.LISTENER_UNEXPECTED, Kind.FLOW_WIDER)]

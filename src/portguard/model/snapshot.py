@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -143,3 +143,9 @@ class Snapshot:
     """Connections with peers in a reserved range; None where they were not asked for or could not be read."""
     surroundings: Surroundings | None = None
     """None where nobody asked for them."""
+
+    def with_brief(self) -> Snapshot:
+        """Count those among the listeners that were gone before they could be looked at."""
+        if not self.brief or self.listeners is None:
+            return self
+        return replace(self, listeners=(*self.listeners, *self.brief))
