@@ -249,3 +249,29 @@ def test_a_machine_without_ipv6_is_guarded_like_any_other(debian: Debian) -> Non
         break_and_see_it_healed(site)
         assert site.status()["gaps"] == []
         assert site.alerts("visibility_degraded") == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["PrivateNetwork=yes", "RestrictAddressFamilies=\nRestrictAddressFamilies=AF_UNIX", "PrivateUsers=yes"],
+    ids=["no way to the host's network", "no netlink", "no capability"],
+)
+def test_a_daemon_that_cannot_see_the_hosts_firewall_never_calls_it_fine_and_changes_nothing(
+    unbooted: Site, setting: str
+) -> None:
+    host = unbooted.host
+    host.write(DROP_IN, f"[Service]\nRestartSec=200ms\n{setting}\n")
+    host.boot()
+    host.wait_for(
+        lambda: (
+            unbooted.alerts("visibility_degraded")
+            or int(host.show("portguard.service", "NRestarts")["NRestarts"]) > 1
+        ),
+        "a complaint",
+    )
+
+    status = host.run("portguard", "status", check=False)
+
+    assert status.returncode == 3, status.stdout
+    assert own_rules(unbooted) == []
+    assert unbooted.client.reach(PORT) == "dropped", "nothing was opened by who cannot see"
