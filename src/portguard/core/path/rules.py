@@ -57,10 +57,14 @@ _PASSIVE = frozenset(
 """Statements that never decide and change nothing that a rule can ask for afterwards."""
 _PASSIVE_TARGETS = frozenset({
     "LOG", "NFLOG", "ULOG", "TCPMSS", "CHECKSUM", "CLASSIFY", "TRACE", "AUDIT", "TEE", "SECMARK", "CONNSECMARK", "LED",
+    "DSCP", "TOS", "ECN", "TTL", "HL", "TCPOPTSTRIP", "IDLETIMER", "RATEEST", "SET",
 })  # fmt: skip
 """Targets of iptables that pass the packet on (iptables-extensions(8))."""
 _EXTENSIONS = frozenset({"ah", "dst", "esp", "frag", "hbh", "mh", "rt"})
 """Matches of ip6tables that are about one extension header."""
+_UNDECIDED = frozenset({"connbytes", "connlimit", "hashlimit", "nfacct", "rateest", "recent"})
+_UNDECIDED_FOR_ALL = frozenset({"limit", "quota", "quota2", "statistic", "time"})
+"""Matches of iptables that are known to go either way: by what came before of each source, or of all."""
 _ORDERING = frozenset({"<", ">", "<=", ">="})
 
 
@@ -253,18 +257,22 @@ class _Compiler:
             # They ask for an extension header, and an ordinary packet has none.
             return [Test(Lookup([{"meta": {"key": "nfproto"}}], []))]
         if body.get("type") == "match":
-            return (
-                []
-                if name == "comment"
-                else [
-                    Chance(f'what its iptables match "{name}" asks for is not shown by nft', selective=True)
-                ]
-            )
+            return _xt_match(name)
         if name in _PASSIVE_TARGETS:
             return []
         if name == "REJECT":
             return [Verdict("reject")]
         return [Opaque(f'what its iptables target "{name}" does is not shown by nft')]
+
+
+def _xt_match(name: str) -> list[Op]:
+    """Compile a match of iptables that is known by its name alone."""
+    if name == "comment":
+        return []
+    if name in _UNDECIDED or name in _UNDECIDED_FOR_ALL:
+        reason = f'the iptables match "{name}" lets some through and others not'
+        return [Chance(reason, selective=name in _UNDECIDED)]
+    return [Chance(f'what its iptables match "{name}" asks for is not shown by nft', selective=True)]
 
 
 def _keys(left: Json) -> list[Json]:
