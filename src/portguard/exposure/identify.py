@@ -7,6 +7,7 @@ they tell of a protection, but a listener that nobody documents is reported what
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portguard.exposure.jvm import MARKS, judge_jvm
@@ -27,12 +28,28 @@ _PORTS = {
     16379: Application.REDIS_CLUSTER,
 }
 _LAUNCHERS = frozenset({"java", "jsvc", "javaw"})
+_LONGEST = 200
+"""Characters of one place in the evidence."""
 _FIRST_THREADS = 24
 """Threads by which a process is recognised: Redis and a JVM start theirs before anything else."""
 
 
 def judge_process(listeners: Sequence[Listener]) -> Mapping[int, Exposure]:
     """Say which sockets of one process must never be exposed, by cookie. All must have the same owner."""
+    found = _judge_process(listeners)
+    return {cookie: presentable(exposure) for cookie, exposure in found.items()}
+
+
+def presentable(exposure: Exposure) -> Exposure:
+    """Make what stands in its evidence fit to be shown: names of files are other people's words."""
+    shown = tuple(
+        "".join(char if char.isprintable() else "?" for char in place[:_LONGEST])
+        for place in exposure.evidence
+    )
+    return exposure if shown == exposure.evidence else replace(exposure, evidence=shown)
+
+
+def _judge_process(listeners: Sequence[Listener]) -> Mapping[int, Exposure]:
     owner = listeners[0].owner
     streams = [row for row in listeners if row.transport is Transport.TCP]
     if not streams:

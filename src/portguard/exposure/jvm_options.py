@@ -208,5 +208,6 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
     for raw in text[:_TEXT].replace("\\\r\n", "").replace("\\\n", "").splitlines():
         line = raw.strip()
         if line and line[0] not in "#!":
-            key = line.split("=", 1)[0].split(":", 1)[0].split(None, 1)[0]
+            ends = [end for end in map(line.find, "=: \t") if end >= 0]
+            key = line[: min(ends, default=len(line))]
             yield key, line[len(key) :].lstrip().removeprefix("=").removeprefix(":").strip()
