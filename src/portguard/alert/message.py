@@ -49,7 +49,8 @@ MESSAGE_IDS: dict[Kind, str] = {
 FIELDS = (
     "EVENT", "STATE", "FINDING", "SEVERITY", "ROLE", "MODE", "TRANSPORT", "ADDRESS", "PORT", "SERVICE", "FLOW", "UNIT",
     "EXE", "TARGET_PID", "UID", "REACHABLE", "REACHABLE_FROM", "MANAGER", "ACTOR_COMM", "ACTOR_PID", "ACTOR_UNIT",
-    "ACTOR_LOGINUID", "TOOK_MS", "COUNT", "FIRST_SEEN", "SCHEMA",
+    "ACTOR_LOGINUID", "TOOK_MS", "COUNT", "FIRST_SEEN", "SCHEMA", "ACTOR_PARENTS", "ACTOR_LOGIN", "ACTOR_SESSION",
+    "ACTOR_REMOTE", "ACTOR_EXE", "ACTOR_PACKAGE", "PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE",
 )  # fmt: skip
 """Every field, in the order in which they stand in the message. A field without a value is left out."""
 
@@ -118,3 +119,13 @@ def _fields(alert: Alert, roles: tuple[str, ...], mode: str, manager: str) -> It
     yield "COUNT", alert.count
     yield "FIRST_SEEN", alert.since.isoformat(timespec="milliseconds")
     yield "SCHEMA", SCHEMA
+    # What came later stands at the end: decoders count on the order of what was there before.
+    if isinstance(actor, Actor):
+        yield "ACTOR_PARENTS", ",".join(actor.parents)
+        yield "ACTOR_LOGIN", actor.login
+        yield "ACTOR_SESSION", actor.session
+        yield "ACTOR_REMOTE", actor.remote
+        yield "ACTOR_EXE", actor.exe
+        yield "ACTOR_PACKAGE", actor.package
+    for name in ("PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE"):
+        yield name, evidence.get(name.lower())

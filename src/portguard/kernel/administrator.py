@@ -39,7 +39,7 @@ def connection(
     for _ in range(_GENERATIONS):
         if found is not None or pid <= 1:
             break
-        found = parse(_variable(proc / str(pid)))
+        found = parse(variable(proc / str(pid)))
         pid = _parent(proc / str(pid))
     return found
 
@@ -58,7 +58,7 @@ def parse(value: str) -> Connection | None:
     return Connection(address, number) if 1 <= number <= 65535 else None
 
 
-def _variable(process: Path) -> str:
+def variable(process: Path) -> str:
     """The variable as a process was started with it; empty when it is not there or may not be read."""
     try:
         with (process / "environ").open("rb") as file:

@@ -118,11 +118,12 @@ class NftEvents:
         # Port 0 is the kernel itself, and our own as long as we have sent nothing.
         own = message.port != 0 and message.port == self._firewall.port_id
         tables, self._touched = frozenset(self._touched), set()
+        generation = int.from_bytes(fields.get(NFTA_GEN_ID, b""))
         return RulesetChange(
-            generation=int.from_bytes(fields.get(NFTA_GEN_ID, b"")),
+            generation=generation,
             own=own,
             tables=tables,
-            actor=Actor(comm=comm and clean(comm), pid=pid) if own else actor(pid, comm),
+            actor=Actor(comm=comm and clean(comm), pid=pid) if own else actor(pid, comm, generation),
             received=received,
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psutil
 
-from portguard.kernel.attribution import clean, unit_of_cgroup, unit_of_process
+from portguard.kernel.attribution import cgroup_of, clean, session_of, unit_of_cgroup, unit_of_process
+from portguard.kernel.background import ancestors, of_this_host
+from portguard.kernel.process import Process
 from portguard.model.listener import Owner
 
 if TYPE_CHECKING:
@@ -101,21 +103,37 @@ def describe(pid: int, unit: str | None = None) -> Owner | None:
             name, arguments = process.name(), process.cmdline()[:_ARGUMENTS]
     except psutil.Error:
         return None
-    return Owner(
+    owner = Owner(
         unit=unit,
         process=clean(name),
         pid=pid,
-        exe=_executable(process),
         cmdline=tuple(clean(argument) for argument in arguments),
     )
-
-
-def _executable(process: psutil.Process) -> str | None:
-    """Path of the program that a process runs; reading it takes more rights than its name does."""
     try:
-        return clean(process.exe()) or None
-    except psutil.Error:
-        return None
+        with Process(pid) as held:
+            return _with_origin(owner, held)
+    except OSError:
+        return owner
+
+
+def _with_origin(owner: Owner, process: Process) -> Owner:
+    """Add the program, and who started it."""
+    background = of_this_host()
+    # Reading the program's path takes more rights than the name does.
+    exe, loginuid, stat = process.program(), process.number("loginuid"), process.stat()
+    session = session_of(process, cgroup_of(process.text("cgroup")), loginuid)
+    chain = tuple(ancestors(stat.parent, stat.started)) if stat is not None else ()
+    login = background.login(loginuid, session, stat.parent if stat is not None else None, chain)
+    return replace(
+        owner,
+        exe=clean(exe) if exe else None,
+        parent=clean(chain[0][1].comm) if chain else None,
+        loginuid=loginuid,
+        login=login.name,
+        session=session,
+        remote=login.remote,
+        package=background.package(exe) if exe and process.runs(exe) else None,
+    )
 
 
 def _search(pids: Iterable[int], inodes: set[int], holders: dict[int, int]) -> bool:

@@ -22,6 +22,39 @@ class Owner:
     """Path of the executable."""
     cmdline: tuple[str, ...] = ()
     """Arguments; may hold secrets: redact before it leaves the daemon."""
+    parent: str | None = None
+    """Name of the parent process as of the moment when the listener was first seen."""
+    loginuid: int | None = None
+    """Login user of the session that it was started in; None for what no login started."""
+    login: str | None = None
+    """Name of the login user."""
+    session: str | None = None
+    """Login session, as ``loginctl`` numbers them."""
+    remote: str | None = None
+    """Host from which that user logged in."""
+    package: str | None = None
+    """Debian package that the executable belongs to."""
+
+    @property
+    def origin(self) -> dict[str, str | int]:
+        """What is known of where the process comes from, as evidence of a finding about it; names of the journal's fields."""
+        known = {
+            "parent": self.parent,
+            "package": self.package,
+            "loginuid": self.loginuid,
+            "login": self.login,
+            "session": self.session,
+            "remote": self.remote,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def __str__(self) -> str:
+        """Spell who it is for a sentence: ``redis-server, cache.service, started by bob from 10.9.0.5``; may be empty."""
+        parts = [part for part in (self.process, self.unit) if part]
+        user = self.login or (f"login uid {self.loginuid}" if self.loginuid is not None else None)
+        if user:
+            parts.append(f"started by {user}" + (f" from {self.remote}" if self.remote else ""))
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 Json = Any
 """A value of libnftables' JSON (``man libnftables-json``)."""
@@ -64,8 +64,8 @@ class Set:
     map: str | None = None
     """Datatype of the value, when this is a map; ``verdict`` for a verdict map."""
     flags: tuple[str, ...] = ()
-    elements: tuple[Json, ...] | None
-    """None: not read (a terse listing, or too large): its content is unknown, not empty."""
+    elements: Sequence[Json] | None
+    """Many of them stay text (``model/elements.py``). None: not read (a terse listing, or too large): its content is unknown, not empty."""
     dynamic: bool = False
     """Rules add elements to it as packets pass."""
 
@@ -132,7 +132,7 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who committed a ruleset change, as far as the kernel and /proc say. Comm is set by the process itself."""
+    """Who committed a ruleset change, as far as the kernel, /proc and the audit log say. Comm is set by the process itself."""
 
     comm: str | None = None
     pid: int | None = None
@@ -141,6 +141,28 @@ class Actor:
     unit: str | None = None
     loginuid: int | None = None
     """Login user of the session (audit loginuid); None when there is none."""
+    parents: tuple[str, ...] = ()
+    """Names of the processes behind it, the parent first."""
+    login: str | None = None
+    """Name of the login user."""
+    session: str | None = None
+    """Login session, as ``loginctl`` numbers them."""
+    remote: str | None = None
+    """Host from which that user logged in."""
+    exe: str | None = None
+    package: str | None = None
+    """Debian package that the executable belongs to."""
+    audited: bool = False
+    """Parts of it come from the audit log: the process was gone when the change was heard of."""
+    generation: int | None = field(default=None, compare=False)
+    """Generation of the ruleset that it committed, by which the audit log knows it."""
+    exe_here: bool = field(default=False, compare=False)
+    """The executable is the file that this host has under that path: not so in a container, or when it was replaced."""
+    parent_pid: int | None = field(default=None, compare=False)
+    started: float | None = field(default=None, compare=False)
+    """Start of the process, seconds since boot; None when it was gone."""
+    heard: float | None = field(default=None, compare=False)
+    """When the change was heard of, seconds since boot."""
 
     @property
     def writer(self) -> str:
@@ -152,11 +174,13 @@ class Actor:
         if self.pid is not None:
             parts.append(f"pid {self.pid}")
         if self.parent:
-            parts.append(f"from {self.parent}")
+            parts.append(f"from {' < '.join(self.parents[:4]) or self.parent}")
         if self.unit:
             parts.append(self.unit)
         if self.loginuid is not None:
-            parts.append(f"login uid {self.loginuid}")
+            parts.append(f"login {self.login}" if self.login else f"login uid {self.loginuid}")
+        if self.remote:
+            parts.append(f"logged in from {self.remote}")
         return parts[0] + (f" ({', '.join(parts[1:])})" if parts[1:] else "")
 
 
