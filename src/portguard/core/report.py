@@ -117,6 +117,13 @@ def actor_json(actor: Actor | None) -> dict[str, Any] | None:
         "comm": actor.comm,
         "pid": actor.pid,
         "parent": actor.parent,
+        "parents": list(actor.parents),
         "unit": actor.unit,
         "loginuid": actor.loginuid,
+        "login": actor.login,
+        "session": actor.session,
+        "remote": actor.remote,
+        "exe": actor.exe,
+        "package": actor.package,
+        "audited": actor.audited,
     }

@@ -38,6 +38,7 @@ from portguard.core.exchange import (
 )
 from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
+from portguard.daemon.authors import Authors
 from portguard.daemon.control import open_control
 from portguard.daemon.errands import Errands
 from portguard.daemon.listening import ListenWatch
@@ -87,6 +88,7 @@ class Daemon:
         )
         self._listening = ListenWatch(world.listen_events, self._observer, self._clock)
         self._publisher = Publisher(host, self._clock, site.config.paths, world.listen_events)
+        self._authors = Authors()
         self._errands = Errands(reload=self._reload)
         self._state = State(book=self._publisher.recall())
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
@@ -293,8 +295,9 @@ class Daemon:
         except NftError as error:
             self._events.append(HealRefused(at=self._moment(), heal=command.heal, message=str(error)))
             return
+        done = self._moment()
         self._observer.committed(command.heal.transaction)
-        self._events.append(HealDone(at=self._moment(), heal=command.heal))
+        self._events.append(HealDone(at=done, heal=self._authors.of_heal(command.heal)))
 
     def _publish(self) -> None:
         judgement = self._state.judgement
@@ -332,4 +335,4 @@ class Daemon:
 
     def _send(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
-            self._sink.send(alert, self)
+            self._sink.send(self._authors.of_alert(alert), self)

@@ -127,8 +127,15 @@ def test_a_deleted_table_comes_back_and_the_writer_is_named(guard: Guard) -> Non
         "comm": "nft",
         "pid": 77,
         "parent": "bash",
+        "parents": [],
         "unit": None,
         "loginuid": None,
+        "login": None,
+        "session": None,
+        "remote": None,
+        "exe": None,
+        "package": None,
+        "audited": False,
     }
 
 
