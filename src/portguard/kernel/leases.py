@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from portguard.kernel.bounded import Found
 
-_BLOCK = re.compile(r"^\s*lease\s*([0-9.]*)\s*\{(.*?)^\s*\}", re.DOTALL | re.MULTILINE)
-_STATEMENT = re.compile(r"^\s*(interface|fixed-address|expire|ends|binding state)\s+(.*?);\s*$", re.MULTILINE)
+_BLOCK = re.compile(r"lease(?:\s+([0-9.]+))?\s*\{")
+_STATEMENT = re.compile(r"(interface|fixed-address|expire|ends|binding state)\s+([^;]*);")
 _MOMENT = re.compile(r"\d\s+(\d+)/(\d+)/(\d+)\s+(\d+):(\d+):(\d+)")
 _EPOCH = re.compile(r"epoch\s+(\d+)")
 
@@ -37,13 +37,19 @@ _END, _PAD = 255, 0
 def dhclient(file: Found, now: float) -> Iterator[Lease]:
     """Read the file of ISC's dhclient or dhcpd: blocks, of which the last for an interface or an address counts."""
     latest: dict[tuple[str, str], tuple[str, bool, str | None]] = {}
-    for match in _BLOCK.finditer(file.content.decode(errors="replace")):
-        words = {key: value.strip() for key, value in _STATEMENT.findall(match[2])}
-        interface = words.get("interface", "").strip('"')
-        address = match[1] or words.get("fixed-address", "")
-        ends = _ends(words.get("ends" if match[1] else "expire", "never"))
-        held = words.get("binding state", "active") == "active" and (ends is None or ends > now)
-        latest[match[1], interface] = (address, held, interface or None)
+    given, words = "", {}
+    for line in file.content.decode(errors="replace").splitlines():
+        text = line.strip()
+        if match := _BLOCK.match(text):
+            given, words = match[1] or "", {}
+        elif match := _STATEMENT.match(text):
+            words[match[1]] = match[2].strip()
+        elif text == "}":
+            interface = words.get("interface", "").strip('"')
+            ends = _ends(words.get("ends" if given else "expire", "never"))
+            held = words.get("binding state", "active") == "active" and (ends is None or ends > now)
+            latest[given, interface] = (given or words.get("fixed-address", ""), held, interface or None)
+            given, words = "", {}
     for (given, _), (address, held, interface) in latest.items():
         if held:
             yield Lease(place=file.path, address=address, interface=interface, given=bool(given))
