@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.write:
         init_file.refuse_to_overwrite(args.config, target, force=args.force)
     seen = look()
-    found = roles.candidates(catalogue, seen.listeners, {}, given=given)
+    found = roles.candidates(catalogue, seen.listeners, given=given)
     proposed = proposal.propose(catalogue, found, seen, given=given)
     text = proposal_text.text(proposed, head=_head()) if proposed.roles else ""
     if args.write and text:

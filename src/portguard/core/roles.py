@@ -15,7 +15,7 @@ from portguard.model.config import Config
 from portguard.model.net import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from portguard.model.flow import Catalogue, Role
     from portguard.model.listener import Listener
@@ -114,21 +114,14 @@ class Candidate:
 
 
 def candidates(
-    catalogue: Catalogue,
-    listeners: Iterable[Listener],
-    packages: Mapping[str, str],
-    *,
-    given: Collection[str] = (),
+    catalogue: Catalogue, listeners: Iterable[Listener], *, given: Collection[str] = ()
 ) -> tuple[Candidate, ...]:
-    """Every role that at least one listener speaks for, the best first; ``given`` roles even without any.
-
-    ``packages`` gives the package of an executable by its path, where it is known.
-    """
+    """Every role that at least one listener speaks for, the best first; ``given`` roles even without any."""
     rows = tuple(listeners)
     open_ports = frozenset(Port(row.transport, row.port) for row in rows)
     needs = {role.id: needs_of(catalogue, role) for role in catalogue.role_by_id.values()}
     anywhere = frozenset[Port]().union(*(row.documented for row in needs.values()))
-    words = _words(rows, packages)
+    words = _words(rows)
     found = [
         _candidate(role, needs[role.id], open_ports & anywhere, _named(role, words))
         for role in catalogue.role_by_id.values()
@@ -253,16 +246,11 @@ def _product(role: Role) -> str:
     return role.id.partition("/")[0]
 
 
-def _words(listeners: Iterable[Listener], packages: Mapping[str, str]) -> tuple[str, ...]:
+def _words(listeners: Iterable[Listener]) -> tuple[str, ...]:
     """Everything that the holders of sockets are called by, once each."""
-    return tuple(dict.fromkeys(word for row in listeners for word in _names_of(row, packages)))
-
-
-def _names_of(listener: Listener, packages: Mapping[str, str]) -> Iterator[str]:
-    owner = listener.owner
-    for word in (owner.unit, owner.process, owner.exe, packages.get(owner.exe or "")):
-        if word:
-            yield word
+    owners = [row.owner for row in listeners]
+    words = [word for row in owners for word in (row.unit, row.process, row.exe, row.package) if word]
+    return tuple(dict.fromkeys(words))
 
 
 def _named(role: Role, words: tuple[str, ...]) -> tuple[str, ...]:

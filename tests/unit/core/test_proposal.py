@@ -73,7 +73,7 @@ def seen(listeners: tuple[Listener, ...] = (), **changes: object) -> Seen:
 
 
 def proposed(listeners: tuple[Listener, ...], given: tuple[str, ...] = (), **changes: object) -> Proposal:
-    found = candidates(sites.catalogue(), listeners, {}, given=given)
+    found = candidates(sites.catalogue(), listeners, given=given)
     return propose(sites.catalogue(), found, seen(listeners, **changes), given=given)
 
 
@@ -136,7 +136,7 @@ def test_every_suggestion_loads_when_it_is_taken(role: str, tmp_path: Path) -> N
 
 def test_ports_that_every_server_has_make_no_role_by_themselves() -> None:
     web = tcp(22, 80, 443)
-    found = candidates(sites.catalogue(), web, {})
+    found = candidates(sites.catalogue(), web)
 
     assert found[0].role.id == "printum/portal"
     assert choose(found) == ()
@@ -150,13 +150,13 @@ def test_ports_that_every_server_has_make_no_role_by_themselves() -> None:
         Owner(unit="printum-portal.service"),
         Owner(process="printum-web"),
         Owner(process="java", exe="/opt/printum/bin/java"),
-        Owner(process="java", exe="/usr/bin/java"),
+        Owner(process="java", exe="/usr/bin/java", package="printum-runtime"),
     ],
     ids=["unit", "process", "path", "package"],
 )
 def test_the_products_name_makes_them_one(owner: Owner) -> None:
     listeners = listening((Port(Transport.TCP, number) for number in (22, 80, 443)), owner)
-    found = candidates(sites.catalogue(), listeners, {"/usr/bin/java": "printum-runtime"})
+    found = candidates(sites.catalogue(), listeners)
 
     assert [row.role.id for row in choose(found)] == ["printum/portal"]
     assert found[0].names
