@@ -51,6 +51,23 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
             yield RealSide(request.getfixturevalue("netns"), stack)
 
 
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.kernel)])
+def announcing(request: pytest.FixtureRequest) -> Iterator[Side]:
+    """Give a case both kernels in turn, as they announce listeners."""
+    from contract_sides import FakeSide, RealSide
+
+    from trace_instance import trace_instance
+
+    with ExitStack() as stack:
+        if request.param == "fake":
+            fake = FakeSide(announces=True)
+            stack.callback(fake.world.close)
+            yield fake
+        else:
+            instance = stack.enter_context(trace_instance("portguard-contract"))
+            yield RealSide(request.getfixturevalue("netns"), stack, trace=instance)
+
+
 @pytest.fixture(scope="session")
 def host_untouched() -> Iterator[None]:
     """Prove that ruleset, addresses and routes of the host are after the tests what they were before."""

@@ -11,12 +11,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from bench.tracing import SCRIPT, trace_instance
 from guarded_host import GuardedHost, eventually, guarded_host
 
 from portguard.errors import ObserveError
 from portguard.kernel.trace import BINDS, LISTENS, TraceEvents, open_listen_events
 from portguard.model.net import Transport
+from trace_instance import SCRIPT, trace_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

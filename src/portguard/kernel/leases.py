@@ -37,7 +37,8 @@ _END, _PAD = 255, 0
 def dhclient(file: Found, now: float) -> Iterator[Lease]:
     """Read the file of ISC's dhclient or dhcpd: blocks, of which the last for an interface or an address counts."""
     latest: dict[tuple[str, str], tuple[str, bool, str | None]] = {}
-    given, words = "", {}
+    given = ""
+    words: dict[str, str] = {}
     for line in file.content.decode(errors="replace").splitlines():
         text = line.strip()
         if match := _BLOCK.match(text):

@@ -120,8 +120,8 @@ class TraceEvents:
                 if _LOST.match(line):
                     lost = True
                 elif match := _LINE.match(line):
-                    # Own sockets accept nothing: those that talk to the kernel are bound too.
-                    look = look or int(match["pid"]) != os.getpid()
+                    # Own sockets that talk to the kernel are bound too, and nobody can reach them.
+                    look = look or match["fields"] is not None or int(match["pid"]) != os.getpid()
                     if (event := self._opened(match, look_up=len(opened) < _OWNERS)) is not None:
                         opened.append(event)
         return ListenNews(opened=tuple(opened), look=look or lost, lost=lost)
