@@ -43,7 +43,7 @@ def held(side: Side) -> tuple[Json, ...]:
     assert table is not None
     elements = table.sets["armed"].elements
     assert elements is not None
-    return elements
+    return tuple(elements)
 
 
 def arm(side: Side, seconds: int, *before: str) -> None:

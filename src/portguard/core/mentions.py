@@ -99,7 +99,9 @@ def _of_table(table: Table, ranges: AddressSet) -> Iterator[Mention]:
             interfaces=tuple(_interfaces(rule.expr)) + (table.chains[rule.chain].devices or ()),
         )
     for named in table.sets.values():
-        found = _sorted_out(_literals(named.elements or (), excluded=False), ranges)
+        # One by one: those of a large set are never held all at once.
+        each = (one for element in named.elements or () for one in _literals(element, excluded=False))
+        found = _sorted_out(each, ranges)
         if found is not None:
             yield _of_set(table, named, *found, rules)
 

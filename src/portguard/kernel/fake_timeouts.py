@@ -35,7 +35,7 @@ def _each(
     out = dict(tables)
     for key, table in tables.items():
         sets = {
-            name: replace(row, elements=change(row.elements))
+            name: replace(row, elements=change(tuple(row.elements)))
             for name, row in table.sets.items()
             if "timeout" in row.flags and row.elements
         }

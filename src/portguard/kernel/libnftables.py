@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from portguard.errors import ObserveError
 from portguard.kernel.attribution import clean
+from portguard.kernel.listing_json import decode
 from portguard.kernel.netlink import NETLINK_NETFILTER
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Libnftables:
 def parse_document(output: str) -> Json:
     """Read libnftables' JSON. Raises ObserveError for what is cut off: a success with garbage is a failure."""
     try:
-        document = json.loads(output)
+        document = decode(output)
     except ValueError as error:
         raise ObserveError(f"nft printed something that is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("nftables"), list):

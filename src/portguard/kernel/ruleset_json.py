@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portguard.errors import ObserveError
+from portguard.model.elements import Elements
 from portguard.model.ruleset import Chain, Rule, Ruleset, Set, Table, TableKey
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _set(body: Mapping[str, Json], *, terse: bool) -> Set:
     flags = _flags(body.get("flags"), None)
     value = body.get("map")
     elements = body.get("elem")
-    if elements is not None and not isinstance(elements, list):
+    if elements is not None and not isinstance(elements, list | Elements):
         raise TypeError("its elements are not a list")
     return Set(
         name=_word(body["name"]),
@@ -183,7 +184,7 @@ def _set(body: Mapping[str, Json], *, terse: bool) -> Set:
         type=_datatypes(body["type"]),
         map=None if value is None else " . ".join(_datatypes(value)),
         flags=flags,
-        elements=None if terse else tuple(elements or ()),
+        elements=None if terse else elements if isinstance(elements, Elements) else tuple(elements or ()),
         dynamic="dynamic" in flags,
     )
 

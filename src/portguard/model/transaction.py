@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from portguard.model.nft_text import statements_text, value_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from portguard.model.ruleset import Chain, Json, Set, TableKey
 
 
@@ -111,7 +113,7 @@ class ElementOp:
     verb: Verb
     table: TableKey
     set: str
-    elements: tuple[Json, ...]
+    elements: Sequence[Json]
 
     def json(self) -> Json:
         """Spell it as a libnftables command."""

@@ -74,7 +74,7 @@ class Lookup:
     def __init__(
         self,
         keys: Sequence[Json],
-        elements: Sequence[tuple[Json, Json]] | None,
+        elements: Iterable[tuple[Json, Json]] | None,
         *,
         name: tuple[TableKey, str] | None = None,
     ) -> None:
@@ -196,7 +196,7 @@ class Lookup:
             return Row((), union(sources, perhaps), group.value, reason)
         return Row(sources, perhaps, group.value, reason if perhaps else None)
 
-    def _grouped(self, elements: Sequence[tuple[Json, Json]]) -> list[Group]:
+    def _grouped(self, elements: Iterable[tuple[Json, Json]]) -> list[Group]:
         found: dict[object, tuple[tuple[Constant | None, ...], list[tuple[int, int]], Json, bool]] = {}
         for key, value in elements:
             bare = key["elem"]["val"] if isinstance(key, dict) and "elem" in key else key

@@ -180,12 +180,13 @@ class _Compiler:
         found = self._sets.get(name)
         pairs = None
         if found is not None and found.elements is not None:
-            pairs = [
+            # Gone through once: a large set is never held as objects.
+            pairs = (
                 (element[0], element[1])
                 if found.map is not None and isinstance(element, list)
                 else (element, None)
                 for element in found.elements
-            ]
+            )
         return Lookup(_keys(left), pairs, name=(self._table, name))
 
     def _map(self, key: Json, data: Json) -> Lookup:
