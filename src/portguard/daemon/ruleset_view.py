@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from portguard.core.render import OWN_TABLE
 from portguard.errors import ObserveError
+from portguard.model.continuity import continued
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,8 @@ class RulesetView:
     def __init__(self, firewall: Firewall) -> None:
         self._firewall = firewall
         self._ruleset: Ruleset | None = None
+        self._before: Ruleset | None = None
+        """The reading that is no longer trusted: what is read again and says the same stays the same object."""
         self._stale: dict[TableKey, int] = {}
         """Tables to read again, with the generation that touched them."""
         self._read_at: dict[TableKey, int] = {}
@@ -50,7 +53,9 @@ class RulesetView:
             self._stale.setdefault(operation.table, -1)
 
     def distrust(self) -> None:
-        """Forget the reading as a whole."""
+        """Believe nothing of the reading any longer."""
+        if self._ruleset is not None:
+            self._before = self._ruleset
         self._ruleset = None
 
     def moved(self) -> bool:
@@ -79,7 +84,8 @@ class RulesetView:
         A table that cannot be read is named in ``unreadable`` and tried again the next time.
         """
         if self._ruleset is None:
-            self._ruleset = self._firewall.read()
+            self._ruleset = _continued(self._before, self._firewall.read())
+            self._before = None
             self._stale.clear()
             self._read_at.clear()
         for key in sorted(self._stale):
@@ -104,8 +110,19 @@ class RulesetView:
         if table is None:
             tables.pop(key, None)
         elif key in tables and tables[key].handle == table.handle:
-            tables[key] = table  # the kernel's order of tables is that of their making
+            # The kernel's order of tables is that of their making.
+            tables[key] = continued(tables[key], table)
         else:
             tables.pop(key, None)
             tables[key] = table
         self._ruleset = replace(self._ruleset, tables=tables, unreadable=unreadable)
+
+
+def _continued(before: Ruleset | None, now: Ruleset) -> Ruleset:
+    if before is None:
+        return now
+    tables = {
+        key: continued(before.tables[key], table) if key in before.tables else table
+        for key, table in now.tables.items()
+    }
+    return replace(now, tables=tables)

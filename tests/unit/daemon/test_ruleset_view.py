@@ -161,3 +161,17 @@ def test_the_kernel_is_asked_whether_anything_moved_unheard(scene: Scene) -> Non
     assert not scene.view.moved()
     scene.change(SITE, "new")
     assert scene.view.moved()
+
+
+def test_what_is_read_again_and_says_the_same_stays_the_same_object(scene: Scene) -> None:
+    before = scene.view.current().tables
+    scene.change(SITE, "new")
+    scene.hear()
+    after = scene.view.current().tables
+    scene.view.distrust()
+
+    again = scene.view.current().tables
+
+    assert after[SITE] != before[SITE]
+    assert after[OTHER] is before[OTHER]
+    assert all(again[key] is table for key, table in after.items())
