@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from exposure_cases import JVMS, REDIS, Case
+from exposure_cases import table as cases_table
 from exposure_servers import ROOT, TRIXIE, Server, listening, started
 from guarded_host import GuardedHost, guarded_host
 
@@ -88,6 +89,13 @@ def alarms(host: GuardedHost, servers: list[Server]) -> tuple[dict[str, str], di
         if application not in {"jvm", "jmx-local"}
     }
     return raised, expected
+
+
+def test_the_documentation_lists_every_case() -> None:
+    text = (ROOT / "docs" / "exposure.md").read_text()
+
+    assert cases_table(JVMS) in text
+    assert cases_table(REDIS) in text
 
 
 def test_a_jvm_is_found_in_every_way_of_opening_it_and_in_none_of_not_opening_it(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -121,6 +122,38 @@ def test_redis_behind_a_firewall_that_drops_is_no_alarm_until_a_rule_lets_it_thr
 
     assert finding["evidence"]["reachable_from"] == ["workstations"]
     assert "6000-7000" in finding["evidence"]["by"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (
+            "add rule inet site input iif lo accept",
+            "add rule inet site input ip saddr 10.1.0.0/16 tcp dport 6000-7000 accept",
+            "add rule inet site input drop",
+        ),
+        ("add rule inet site input tcp dport 22 accept",),
+        ("add rule inet site input goto more", "add rule inet site more tcp dport 1-9000 counter accept"),
+    ],
+    ids=["a rule", "the policy", "a rule in another chain"],
+)
+def test_the_command_that_is_named_shuts_it(
+    host: GuardedHost, tmp_path: Path, rules: tuple[str, ...]
+) -> None:
+    host.netns.nft(
+        "add table inet site",
+        "add chain inet site input { type filter hook input priority 0; policy accept; }",
+        "add chain inet site more",
+        *rules,
+    )
+    with redis(tmp_path, "--port", "6390", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        listening(host, 6390)
+        host.netns.run("sh", "-c", exposed(host)[6390]["evidence"]["fix"])
+
+        assert 6390 not in exposed(host)
+        with socket.create_connection(("127.0.0.1", 6390), timeout=5) as client:
+            client.sendall(b"PING\r\n")
+            assert client.recv(10) == b"+PONG\r\n"
 
 
 def test_a_jvm_with_an_open_jmx_port_is_critical_on_both_its_ports(host: GuardedHost, tmp_path: Path) -> None:
