@@ -19,7 +19,23 @@ iptables -A BANNED -j REJECT --reject-with icmp-host-prohibited
 iptables -A INPUT -p tcp --syn --dport 9100 -m addrtype --dst-type LOCAL -j ACCEPT
 iptables -A INPUT -p icmp --icmp-type echo-request -j ACCEPT
 iptables -t nat -A PREROUTING -p tcp --dport 22 -j REDIRECT --to-ports 80
+iptables -t mangle -A PREROUTING -p udp --dport 443 -j MARK --set-xmark 0x101/0x101
+iptables -t mangle -A PREROUTING -p udp --dport 443 -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1
+iptables -t mangle -A PREROUTING -p udp --dport 443 -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff
+iptables -A INPUT -p udp -m mark --mark 0x101 -m connmark --mark 0x1 -j REJECT
+iptables -A INPUT -p udp --dport 631 -m addrtype --src-type UNICAST --dst-type BROADCAST,LOCAL -j REJECT
+iptables -A INPUT -p udp --dport 80 -m addrtype --src-type UNICAST --dst-type BROADCAST,MULTICAST -j ACCEPT
+iptables -A INPUT -p udp --dport 9100 -m conntrack --ctstate NEW,DNAT -j ACCEPT
+iptables -A INPUT -p tcp --dport 8080 -m hashlimit --hashlimit-upto 100/sec --hashlimit-mode srcip --hashlimit-name web -j ACCEPT
+iptables -A INPUT -p tcp --dport 8080 -m recent --name web --rcheck --seconds 60 -j REJECT
+iptables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp || true
+ip6tables -A INPUT -p icmpv6 --icmpv6-type 148 -j DROP
+ip6tables -A INPUT -p icmpv6 --icmpv6-type 128/3 -j DROP
+ip6tables -A INPUT -p icmpv6 ! --icmpv6-type 1 -s 2001:db8::/32 -j REJECT
 ip6tables -A INPUT -s 2001:db8::/32 -p tcp -m multiport --dports 80,8080:9100 -j REJECT --reject-with tcp-reset
+ip6tables -t nat -A PREROUTING -p tcp --dport 22 -s 2001:db8::/32 -j REDIRECT --to-ports 80
+ip6tables -t nat -A PREROUTING -p tcp --dport 443 -s fd01::/64 -m recent --name web --set -j DNAT --to-destination [fd03::10]:8080
+ip6tables -A FORWARD -p tcp --dport 8080 -j REJECT
 """
 
 _UFW = """

@@ -126,6 +126,7 @@ class Nft:
 
     def _with_text(self, ruleset: Ruleset, key: TableKey | None) -> Ruleset:
         """Fill in what the JSON left out. Where the text cannot be had either, that stays opaque. Raises ObserveError."""
+        ruleset = with_details(ruleset, self._asking)
         if needs_text(ruleset):
             with suppress(ObserveError):
                 ruleset = join_text(ruleset, list_text(key, monotonic() + _TIMEOUT))

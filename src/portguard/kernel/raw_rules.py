@@ -2,21 +2,20 @@
 
 * nft takes ``meta nfproto ipv6`` or ``meta protocol ip6`` in front of ``reject with tcp reset`` for something that it had added itself,
   and lists neither (1.0.6): a rule for one version then reads like one for both.
-* Of matches and targets that iptables-nft stores in its own format nft's JSON has the name. Its text has the rest
-  (``ruleset_text``), but for ICMP types that nft has no words for, as ufw and shorewall ask for them, and for DNAT to an IPv6 address.
+* Of matches and targets that iptables-nft stores in its own format nft's JSON has the name; its text has the rest for most of them
+  (``ruleset_text``), and for some it has nothing, or less than they say (``xt_formats``).
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.errors import ObserveError
 from portguard.kernel.generation import NFGENMSG, NFNL_SUBSYS_NFTABLES
 from portguard.kernel.netlink import ATTRIBUTE, attributes, request, string
 from portguard.kernel.tables import FAMILIES
+from portguard.kernel.xt_formats import is_read, read
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +30,7 @@ _NFTA_EXPR_NAME, _NFTA_EXPR_DATA = 1, 2
 _NFTA_META_KEY = 2
 _NFTA_CMP_OP, _NFTA_CMP_DATA = 2, 3
 _NFTA_DATA_VALUE = 1
-_NFTA_XT_NAME, _NFTA_XT_INFO = 1, 3
+_NFTA_XT_NAME, _NFTA_XT_REVISION, _NFTA_XT_INFO = 1, 2, 3
 """Of matches and targets alike."""
 _NFT_META_PROTOCOL, _NFT_META_NFPROTO = 1, 15
 _NFT_CMP_EQ = 0
@@ -42,12 +41,6 @@ _VERSIONS = {
     (_NFT_META_PROTOCOL, b"\x86\xdd"): "ipv6",
 }
 """What is asked for (NFPROTO_IPV4 and NFPROTO_IPV6, ETH_P_IP and ETH_P_IPV6), as nft spells the version."""
-_ICMP = {"icmp": "icmp", "icmp6": "icmpv6"}
-"""Matches of iptables, and nft's name of the header they look at (struct ipt_icmp, struct ip6t_icmp)."""
-_ANY = 255
-_RANGE = struct.Struct("=I16s16s2s2s")
-"""flags, lowest and highest address, lowest and highest port (struct nf_nat_range)"""
-_MAP_IPS, _PROTO_SPECIFIED = 0x1, 0x2
 
 
 class _Raw(NamedTuple):
@@ -55,7 +48,7 @@ class _Raw(NamedTuple):
 
     version: str | None
     xt: tuple[list[Json] | None, ...]
-    """Statements for each ICMP match and DNAT in the format of iptables; None for one that is not understood."""
+    """Statements for each match and target that is read from the format of iptables; None for one that is not understood."""
 
 
 def with_details(ruleset: Ruleset, sock: socket.socket) -> Ruleset:
@@ -93,9 +86,7 @@ def _hides_version(rule: Rule) -> bool:
 def _is_read(statement: Json) -> bool:
     """Whether a statement is one of those in the format of iptables that are read here."""
     body = statement.get("xt") if isinstance(statement, dict) else None
-    if not isinstance(body, dict):
-        return False
-    return body.get("name") in (_ICMP if body.get("type") == "match" else {"DNAT"})
+    return isinstance(body, dict) and is_read(str(body.get("type")), str(body.get("name")))
 
 
 def _told(rule: Rule, raw: _Raw | None, *, inet: bool) -> Rule:
@@ -129,11 +120,11 @@ def _raw_rules(sock: socket.socket, key: TableKey, chain: str) -> dict[int, _Raw
         if _NFTA_RULE_HANDLE in fields:
             handle = int.from_bytes(fields[_NFTA_RULE_HANDLE])
             expressions = list(_expressions(fields.get(_NFTA_RULE_EXPRESSIONS, memoryview(b""))))
-            out[handle] = _raw(expressions, version6=key.family == "ip6")
+            out[handle] = _raw(expressions, key.family)
     return out
 
 
-def _raw(expressions: list[tuple[str, dict[int, memoryview]]], *, version6: bool) -> _Raw:
+def _raw(expressions: list[tuple[str, dict[int, memoryview]]], family: str) -> _Raw:
     version: str | None = None
     xt: list[list[Json] | None] = []
     key = 0
@@ -141,42 +132,12 @@ def _raw(expressions: list[tuple[str, dict[int, memoryview]]], *, version6: bool
         if name == "cmp" and int.from_bytes(data.get(_NFTA_CMP_OP, b"")) == _NFT_CMP_EQ:
             value = dict(attributes(data[_NFTA_CMP_DATA], 0)).get(_NFTA_DATA_VALUE, b"")
             version = version or _VERSIONS.get((key, bytes(value)))
-        elif name == "match" and (match := string(data[_NFTA_XT_NAME])) in _ICMP:
-            xt.append(_icmp(_ICMP[match], bytes(data.get(_NFTA_XT_INFO, b""))))
-        elif name == "target" and string(data[_NFTA_XT_NAME]) == "DNAT":
-            xt.append(_dnat(bytes(data.get(_NFTA_XT_INFO, b""))) if version6 else None)
+        elif name in {"match", "target"} and is_read(name, string(data[_NFTA_XT_NAME])):
+            revision = int.from_bytes(data.get(_NFTA_XT_REVISION, b""))
+            info = bytes(data.get(_NFTA_XT_INFO, b""))
+            xt.append(read(name, string(data[_NFTA_XT_NAME]), revision, family, info))
         key = int.from_bytes(data.get(_NFTA_META_KEY, b"")) if name == "meta" else 0
     return _Raw(version, tuple(xt))
-
-
-def _icmp(header: str, info: bytes) -> list[Json] | None:
-    """Read type, lowest and highest code, and whether all of it is turned around. None: it is not understood."""
-    if len(info) < 4:
-        return None
-    kind, low, high, inverted = info[:4]
-    every_code = (low, high) == (0, _ANY)
-    if kind == _ANY or (inverted and not every_code):
-        return [] if kind == _ANY and not inverted else None
-    out = [_match({"payload": {"protocol": header, "field": "type"}}, kind, "!=" if inverted else "==")]
-    if not every_code:
-        code = low if low == high else {"range": [low, high]}
-        out.append(_match({"payload": {"protocol": header, "field": "code"}}, code))
-    return out
-
-
-def _dnat(info: bytes) -> list[Json] | None:
-    """Read a translation to IPv6 addresses. None: it is not understood."""
-    if len(info) < _RANGE.size:
-        return None
-    flags, first, last, low, high = _RANGE.unpack_from(info)
-    body: dict[str, Json] = {}
-    if flags & _MAP_IPS:
-        ends = [str(IPv6Address(first)), str(IPv6Address(last))]
-        body["addr"] = ends[0] if first == last else {"range": ends}
-    if flags & _PROTO_SPECIFIED:
-        ports = [int.from_bytes(low), int.from_bytes(high)]
-        body["port"] = ports[0] if low == high else {"range": ports}
-    return [{"dnat": body}] if body else None
 
 
 def _match(left: Json, right: Json, op: str = "==") -> Json:

@@ -46,6 +46,8 @@ _BARE_META = {
 _CT = {"state", "status", "mark", "direction", "helper", "expiration", "proto-src", "proto-dst", "saddr", "daddr",
        "protocol", "l3proto", "zone", "bytes", "packets", "avgpkt", "label"}  # fmt: skip
 _OPERATORS = {"==", "!=", "<", ">", "<=", ">=", "!"}
+_OPERATOR_WORDS = {"eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
+"""As some matches of iptables are translated (``ip ttl lt 5``)."""
 _VERDICTS = {"accept", "drop", "return", "continue"}
 
 
@@ -218,7 +220,10 @@ class _Reader:
         if self._peek() in {"&", "and"}:
             self._next()
             left = {"&": [left, self._mask()]}
-        op = self._next() if self._peek() in _OPERATORS else None
+        op = None
+        if self._peek() in _OPERATORS or self._peek() in _OPERATOR_WORDS:
+            word = self._next()
+            op = _OPERATOR_WORDS.get(word, word)
         right = self._right()
         if self._take("/"):
             # ``tcp flags syn / fin,syn,rst,ack``: of these flags exactly those.

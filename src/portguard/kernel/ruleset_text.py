@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from portguard.kernel.rule_text import parse_rule
 from portguard.kernel.ruleset_json import UNREADABLE_FLAGS
+from portguard.kernel.xt_formats import LOSSY
 from portguard.model.ruleset import Rule, Ruleset, Table, TableKey
 
 if TYPE_CHECKING:
@@ -119,17 +120,22 @@ def _fits(known: tuple[Json, ...], parsed: list[Json]) -> bool:
 
 
 def _left_out(known: tuple[Json, ...], parsed: list[Json]) -> list[Json]:
-    """Targets of iptables of which the text has nothing: of DNAT to an IPv6 address nft 1.0.6 prints a blank."""
-    if any(isinstance(statement, dict) and not statement.keys() <= _NO_EFFECT for statement in parsed):
+    """Effects of which the text has nothing: for DNAT to an IPv6 address nft 1.0.6 prints a blank."""
+    if any(map(_has_effect, parsed)):
         return []
-    return [
-        statement
-        for statement in known
-        if isinstance(statement, dict)
-        and isinstance(statement.get("xt"), dict)
-        and statement["xt"].get("type") == "target"
-    ]
+    return [statement for statement in known if _has_effect(statement)]
+
+
+def _has_effect(statement: Json) -> bool:
+    if not isinstance(statement, dict):
+        return True
+    body = statement.get("xt")
+    if isinstance(body, dict):
+        return bool(body.get("type") == "target")
+    return not statement.keys() <= _NO_EFFECT
 
 
 def _has_xt(rule: Rule) -> bool:
-    return any(isinstance(statement, dict) and "xt" in statement for statement in rule.expr)
+    """Whether the text may say more of a rule than is known."""
+    opaque = [statement["xt"] for statement in rule.expr if isinstance(statement, dict) and "xt" in statement]
+    return bool(opaque) and not any(isinstance(body, dict) and body.get(LOSSY) for body in opaque)
