@@ -112,7 +112,7 @@ class Observer:
 
     def listeners(self) -> bool:
         """Read the listeners; says whether they, or what is known of them, differ from the last reading."""
-        before, known = self._listeners, self.sensitive()
+        before, known = self._listeners, self._exposures.known
         self._listeners = self._read(Scope.LISTENERS, self._world.sockets.listeners)
         return self._exposures.of(self._listeners) is not known or self._listeners != before
 

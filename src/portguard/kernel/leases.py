@@ -51,9 +51,9 @@ def dhclient(file: Found, now: float) -> Iterator[Lease]:
             held = words.get("binding state", "active") == "active" and (ends is None or ends > now)
             latest[given, interface] = (given or words.get("fixed-address", ""), held, interface or None)
             given, words = "", {}
-    for (given, _), (address, held, interface) in latest.items():
+    for (given, _), (address, held, holder) in latest.items():
         if held:
-            yield Lease(place=file.path, address=address, interface=interface, given=bool(given))
+            yield Lease(place=file.path, address=address, interface=holder, given=bool(given))
 
 
 def _ends(text: str) -> float | None:
