@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -189,3 +190,34 @@ def test_a_file_that_was_edited_since_the_start_proves_no_password(tmp_path: Pat
         seen, expected = found(servers)
 
     assert seen == expected
+
+
+UNPRIVILEGED = (
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
+    "--inh-caps=-all,+sys_ptrace,+dac_read_search", "--ambient-caps=-all,+sys_ptrace,+dac_read_search",
+)  # fmt: skip
+"""What the unit gives the daemon, as far as reading goes."""
+
+LOOK = """
+import json, time
+from portguard.exposure.exposures import Exposures
+from portguard.kernel.sockets import SocketTable
+known = Exposures(time.monotonic).of(SocketTable().listeners())
+print(json.dumps(sorted(f"{row.application} {row.protection}" for row in known.values())))
+"""
+
+
+def test_the_daemons_own_user_sees_as_much_as_root(tmp_path: Path) -> None:
+    hidden = [case for case in JVMS if "hsperfdata" in case.name or "jcmd" in case.name]
+    with started(hidden, tmp_path, "java"):
+        everything, *less = (
+            json.loads(
+                subprocess.run(
+                    [*through, sys.executable, "-c", LOOK], check=True, capture_output=True, text=True
+                ).stdout
+            )
+            for through in ((), UNPRIVILEGED)
+        )
+
+    assert "jmx none" in everything
+    assert less == [everything]
