@@ -6,6 +6,7 @@ import contextlib
 import grp
 import json
 import os
+import struct
 from typing import TYPE_CHECKING, Any
 
 from portguard.errors import ObserveError
@@ -28,9 +29,11 @@ def write(path: Path, document: dict[str, Any]) -> None:
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
         )
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            # Not fatal: without the right to give it away, the service's own group reads it.
+            # Not fatal: where there are no access lists, the service's own group reads it.
             with contextlib.suppress(OSError, KeyError):
-                os.fchown(descriptor, -1, grp.getgrnam(_READERS).gr_gid)
+                os.setxattr(
+                    descriptor, "system.posix_acl_access", _readable_by(grp.getgrnam(_READERS).gr_gid)
+                )
             json.dump(document, file, separators=(",", ":"))
             file.write("\n")
         temporary.replace(path)
@@ -38,6 +41,25 @@ def write(path: Path, document: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _readable_by(group: int) -> bytes:
+    """Spell mode 0640 with a second group that may read, as the kernel keeps it (``man 5 acl``).
+
+    Giving the file to that group would take a system call that the service is better off without, and take it from its own.
+    """
+    user_obj, group_obj, other_group, mask, other = 0x01, 0x04, 0x08, 0x10, 0x20
+    rows = (
+        (user_obj, 6, None),
+        (group_obj, 4, None),
+        (other_group, 4, group),
+        (mask, 4, None),
+        (other, 0, None),
+    )
+    entries = (
+        struct.pack("<HHI", tag, rights, 0xFFFFFFFF if who is None else who) for tag, rights, who in rows
+    )
+    return struct.pack("<I", 2) + b"".join(entries)
 
 
 def read(path: Path) -> dict[str, Any]:
