@@ -31,7 +31,7 @@ Constant = Intervals | Names
 BITS = {
     "v4": 32, "v6": 128, "port": 16, "mark": 32, "proto": 8, "nfproto": 8, "ethertype": 16, "ct state": 32,
     "ct status": 32, "ct direction": 8, "tcp flags": 8, "pkttype": 8, "fib type": 32, "icmp type": 8,
-    "icmpv6 type": 8, "number": 64, "exists": 1,
+    "icmpv6 type": 8, "icmp code": 8, "icmpv6 code": 8, "number": 64, "exists": 1,
 }  # fmt: skip
 """Width of each kind of value."""
 
@@ -61,6 +61,14 @@ WORDS: dict[str, dict[str, int]] = {
         "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
         "timestamp-request": 13, "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
         "address-mask-request": 17, "address-mask-reply": 18,
+    },
+    "icmp code": {
+        "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
+        "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
+    },
+    "icmpv6 code": {
+        "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
+        "reject-route": 6,
     },
     "icmpv6 type": {
         "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,

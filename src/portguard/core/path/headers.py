@@ -131,6 +131,7 @@ def _icmp(version: int, protocol: str, field: str) -> Operand:
             return 8 if version == 4 else 128
         return 0 if field == "code" else Unsure(f"{protocol} {field} differs from packet to packet")
 
+    # nft spells every code in the words for unreachable destinations, whatever the type.
     return Operand(
-        f"{protocol} type", read, about="port", versions=(version,), transports=frozenset({"icmp"})
+        f"{protocol} {'code' if field == 'code' else 'type'}", read, about="port", versions=(version,), transports=frozenset({"icmp"})
     )
