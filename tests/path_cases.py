@@ -358,4 +358,126 @@ CASES = (
             Expected("fd20::5", 443, "refused", 'iifname "eth1" tcp dport 443 reject'),
         ),
     ),
+    Case(
+        "each source is told the translation that lets it in",
+        """
+        table ip nat { chain pre { type nat hook prerouting priority dstnat; policy accept;
+          ip saddr 10.9.0.0/16 tcp dport 80 dnat to 10.3.0.10:8080
+          tcp dport 80 dnat to 10.3.0.10:443
+        } }
+        """,
+        (
+            Expected("10.9.0.1", 80, "open", "ip saddr 10.9.0.0/16 tcp dport 80 dnat to 10.3.0.10:8080"),
+            Expected("10.1.0.7", 80, "open", "tcp dport 80 dnat to 10.3.0.10:443"),
+        ),
+    ),
+    Case(
+        "of what is forwarded fib tells where it goes",
+        """
+        table ip nat { chain pre { type nat hook prerouting priority dstnat; policy accept; tcp dport 80 dnat to 10.3.0.10; } }
+        table inet f { chain forward { type filter hook forward priority 0; policy accept;
+          fib daddr type local reject
+          fib daddr type unicast tcp dport 80 ip saddr 10.9.0.1 drop
+        } }
+        """,
+        (
+            Expected("10.1.0.7", 80, "open", "policy accept"),
+            Expected("10.9.0.1", 80, "dropped", "fib daddr type unicast tcp dport 80 ip saddr 10.9.0.1 drop"),
+        ),
+    ),
+    Case(
+        "a translation to where the packet goes anyway is none",
+        """
+        table ip t {
+          chain pre { type nat hook prerouting priority dstnat; policy accept;
+            tcp dport 80 dnat to 10.1.0.1:80
+            tcp dport 443 dnat to 10.1.0.1:8080
+          }
+          chain in { type filter hook input priority 0; policy drop; ct status dnat accept; tcp dport 80 reject; }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 80, "refused", "tcp dport 80 reject with icmp port-unreachable"),
+            Expected("10.1.0.7", 443, "open", "ct status dnat accept"),
+        ),
+    ),
+    Case(
+        "a translation by a map, and a verdict by source and port",
+        """
+        table ip t {
+          map to { type inet_service : ipv4_addr . inet_service; elements = { 80 : 10.3.0.10 . 8080, 443 : 10.1.0.1 . 631 }; }
+          map v { type ipv4_addr . inet_service : verdict; flags interval;
+                  elements = { 10.9.0.0/16 . 600-700 : drop, 10.1.0.0-10.1.0.7 . 631 : accept }; }
+          chain pre { type nat hook prerouting priority dstnat; policy accept; dnat ip to tcp dport map @to; }
+          chain in { type filter hook input priority 0; policy accept; ip saddr . tcp dport vmap @v; tcp dport 631 reject; }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 80, "open", "dnat ip to tcp dport map @to"),
+            Expected("10.1.0.7", 443, "open", "ip saddr . tcp dport vmap @v"),
+            Expected("10.9.0.1", 443, "dropped", "ip saddr . tcp dport vmap @v"),
+            Expected("192.0.2.7", 443, "refused", "tcp dport 631 reject with icmp port-unreachable"),
+            Expected("10.1.0.7", 631, "open", "ip saddr . tcp dport vmap @v"),
+        ),
+    ),
+    Case(
+        "nobody sends from port 0, and elements that time out are there until they do",
+        """
+        table inet f {
+          set s { type ipv4_addr; flags interval,timeout; elements = { 10.9.0.0/16 timeout 1h }; }
+          chain in { type filter hook input priority 0; policy accept;
+            tcp sport 0 drop
+            tcp sport != 0 ip saddr @s reject with icmpx admin-prohibited
+          }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 80, "open", "policy accept"),
+            Expected(
+                "10.9.0.1", 80, "refused", "tcp sport != 0 ip saddr @s reject with icmpx admin-prohibited"
+            ),
+        ),
+    ),
+    Case(
+        "ICMP is told apart by type and code",
+        """
+        table inet f { chain in { type filter hook input priority 0; policy drop;
+          icmp type echo-request icmp code 0 ip saddr 10.1.0.0/16 accept
+          icmpv6 type 128 icmpv6 code 1 accept
+          icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+          meta l4proto icmpv6 ip6 saddr fd20::/16 reject
+        } }
+        """,
+        (
+            Expected(
+                "10.1.0.7",
+                80,
+                "open",
+                "icmp type echo-request icmp code net-unreachable ip saddr 10.1.0.0/16 accept",
+                "icmp",
+            ),
+            Expected("10.9.0.1", 80, "dropped", "policy drop", "icmp", general=True),
+            Expected("fd01::7", 80, "dropped", "policy drop", "icmp", general=True),
+            Expected(
+                "fd20::5",
+                80,
+                "refused",
+                "meta l4proto ipv6-icmp ip6 saddr fd20::/16 reject with icmpv6 port-unreachable",
+                "icmp",
+            ),
+        ),
+    ),
+    Case(
+        "a packet handed over by tproxy finds no such socket and goes on",
+        """
+        table ip t {
+          chain pre { type filter hook prerouting priority mangle; policy accept; ip saddr 10.9.0.1 tcp dport 80 tproxy to :9999 drop; }
+          chain in { type filter hook input priority 0; policy drop; tcp dport 443 accept; }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 443, "open", "tcp dport 443 accept"),
+            Expected("10.1.0.7", 80, "dropped", "policy drop", general=True),
+        ),
+    ),
 )

@@ -133,5 +133,9 @@ def _icmp(version: int, protocol: str, field: str) -> Operand:
 
     # nft spells every code in the words for unreachable destinations, whatever the type.
     return Operand(
-        f"{protocol} {'code' if field == 'code' else 'type'}", read, about="port", versions=(version,), transports=frozenset({"icmp"})
+        f"{protocol} {'code' if field == 'code' else 'type'}",
+        read,
+        about="port",
+        versions=(version,),
+        transports=frozenset({"icmp"}),
     )
