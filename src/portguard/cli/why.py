@@ -13,12 +13,13 @@ from portguard.cli.explain import parse_port
 from portguard.cli.paths import CONFIG
 from portguard.errors import ObserveError, UsageError
 from portguard.model.finding import ExitCode
-from portguard.model.net import AddressSet, Transport
+from portguard.model.net import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portguard.core.answers import Answers
+    from portguard.model.policy import Policy
 
 _EPILOG = """\
 examples:
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     questions = _questions() if args.batch else [{"port": args.port, "from": args.source, "to": args.to}]
     # The questions are read before the host: a fault in them costs no look.
     read = [_read(question) for question in questions]
-    answers = _look(_zones(args.config))
+    answers = _look(_policy(args.config))
     documents = [answers.answer(*question) for question in read]
     if args.batch:
         output.print_json(documents)
@@ -100,18 +101,18 @@ def _read(question: Any) -> tuple[int, Transport | None, str | None, str | None]
     return port, transport, source, to
 
 
-def _zones(config: Path) -> Mapping[str, AddressSet]:
-    """Zones of the configuration; none where there is no configuration. Raises ConfigError for a faulty one."""
+def _policy(config: Path) -> Policy | None:
+    """Policy of the configuration; None where there is no configuration. Raises ConfigError for a faulty one."""
     if not config.exists():
         if config != CONFIG:
             raise UsageError(f"{config} does not exist")
-        return {}
+        return None
     from portguard.daemon.site import load_site  # noqa: PLC0415 - only where there is something to load
 
-    return load_site(config).policy.zones
+    return load_site(config).policy
 
 
-def _look(zones: Mapping[str, AddressSet]) -> Answers:
+def _look(policy: Policy | None) -> Answers:
     from portguard.cli.check import look  # noqa: PLC0415 - what --help need not pay
     from portguard.core.answers import Answers  # noqa: PLC0415
 
@@ -121,7 +122,7 @@ def _look(zones: Mapping[str, AddressSet]) -> Answers:
             (gap.reason for gap in snapshot.gaps if gap.scope.startswith("ruleset")), "no reason is known"
         )
         raise ObserveError(f"the ruleset could not be read: {reason}")
-    return Answers(snapshot, zones)
+    return Answers(snapshot, policy.zones, policy.inbound) if policy else Answers(snapshot, {})
 
 
 def _unknown(document: Mapping[str, Any]) -> bool:

@@ -9,16 +9,18 @@ from portguard.core.fix import smallest_fix
 from portguard.core.path import evaluate
 from portguard.core.reach import FROM_NETWORK, own_addresses
 from portguard.errors import UsageError
-from portguard.model.net import AddressSet, Transport
+from portguard.model.net import EVERYTHING, AddressSet, Transport
 from portguard.model.path import Outcome, PathClass
+from portguard.model.policy import opened_to
 from portguard.model.snapshot import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from portguard.model.listener import Listener
     from portguard.model.net import IPAddress
     from portguard.model.path import Branch
+    from portguard.model.policy import Service
     from portguard.model.ruleset import RuleRef, Ruleset
     from portguard.model.snapshot import Snapshot
 
@@ -31,8 +33,12 @@ _MOST = 16
 class Answers:
     """Answers questions about one snapshot: one reading serves all. Raises UsageError for what makes no sense."""
 
-    def __init__(self, snapshot: Snapshot, zones: Mapping[str, AddressSet]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, zones: Mapping[str, AddressSet], services: Sequence[Service] = ()
+    ) -> None:
+        """Take what was seen, the zones by name, and the inbound services: whom a port is documented for."""
         assert snapshot.ruleset is not None, "without a ruleset there is nothing to answer"
+        self._services = services
         self._ruleset: Ruleset = snapshot.ruleset
         self._snapshot = snapshot
         self._zones = zones
@@ -63,9 +69,16 @@ class Answers:
             document["to"] = str(next(destination.networks()).network_address)
             ask = self._ask(port, chosen, AddressSet.of(str(address)), destination)
             (branch,) = evaluate(self._ruleset, ask, self._snapshot.links).branches
-            return document | self._path(ask, branch)
+            return document | self._path(ask, branch, fixed=True)
+        # Asked about everyone, nobody wants to be told how to let strangers in.
+        wanted = AddressSet() if source is None else EVERYTHING
+        wanted |= self._documented(port, chosen)
         document["paths"] = [
-            {"zone": zone, "sources": _networks(branch.sources), **self._path(ask, branch)}
+            {
+                "zone": zone,
+                "sources": _networks(branch.sources),
+                **self._path(ask, branch, fixed=not branch.sources - wanted),
+            }
             for zone, sources in self._asked(source)
             for ask in [self._ask(port, chosen, sources, self._own(to))]
             for branch in evaluate(self._ruleset, ask, self._snapshot.links).branches
@@ -151,11 +164,24 @@ class Answers:
         state = "loopback" if best.loopback else "listening"
         return {"state": state, "address": str(best.address), "unit": best.owner.unit}
 
-    def _path(self, ask: PathClass, branch: Branch) -> dict[str, Any]:
+    def _documented(self, port: int, transport: Transport) -> AddressSet:
+        """Sources that a port is documented for."""
+        out = AddressSet()
+        for service in self._services:
+            if (
+                service.transport is transport
+                and service.ports is not None
+                and service.ports.first <= port <= service.ports.last
+            ):
+                out |= opened_to(service)
+        return out
+
+    def _path(self, ask: PathClass, branch: Branch, *, fixed: bool) -> dict[str, Any]:
+        """Describe a path; ``fixed`` asks for the smallest change that would open it."""
         state, reason = branch.outcome, branch.reason
         if self._legacy is not None and state is Outcome.OPEN:
             state, reason = Outcome.UNKNOWN, self._legacy
-        fix = smallest_fix(self._ruleset, ask, branch, self._snapshot.links)
+        fix = smallest_fix(self._ruleset, ask, branch, self._snapshot.links) if fixed else None
         return {
             "path": {
                 "state": state.value,

@@ -14,7 +14,8 @@ from portguard.core.answers import Answers
 from portguard.errors import UsageError
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.listener import Listener, Owner
-from portguard.model.net import AddressSet, Transport
+from portguard.model.net import AddressSet, PortRange, Transport
+from portguard.model.policy import Direction, Service
 from portguard.model.snapshot import Gap, Scope, Snapshot
 
 LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
@@ -52,6 +53,28 @@ def test_without_a_source_every_zone_and_anyone_else_is_answered() -> None:
     rows = answers().answer(443, None, None, None)["paths"]
     states = {(row["zone"], row["path"]["state"]) for row in rows}
     assert states == {("workstations", "open"), ("admins", "dropped"), ("anyone else", "dropped")}
+
+
+def test_a_fix_is_told_for_whom_a_port_is_documented_and_for_who_was_asked_about() -> None:
+    document = Service(
+        flow="web/admins",
+        transport=Transport.TCP,
+        ports=PortRange(first=443, last=443),
+        direction=Direction.INBOUND,
+        zone="admins",
+        peers=ZONES["admins"],
+        need="required",
+        application="web",
+    )
+    ruleset = parse_ruleset(LISTINGS["concatenations with intervals"], generation=1)
+    asked = Answers(Snapshot(listeners=(), ruleset=ruleset, links=LINKS), ZONES, (document,))
+    rows = {row["zone"]: row["fix"] for row in asked.answer(443, None, None, None)["paths"]}
+    assert rows["admins"]["command"].endswith("ip saddr 10.9.0.1 tcp dport 443 accept")
+    assert rows["anyone else"] is None
+    rows = {row["zone"]: row["fix"] for row in asked.answer(8080, None, None, None)["paths"]}
+    assert set(rows.values()) == {None}
+    (row,) = asked.answer(8080, None, "192.0.2.0/24", None)["paths"]
+    assert row["fix"]["command"].endswith("ip saddr 192.0.2.0/24 tcp dport 8080 accept")
 
 
 def test_a_zone_is_answered_by_name() -> None:
