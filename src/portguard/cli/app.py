@@ -25,6 +25,11 @@ COMMANDS = {
     "catalogue": "products, components, roles and flows",
     "run": "the daemon, in the foreground",
     "reload": "let the daemon read its configuration again",
+    "mode": "change what portguard may write",
+    "confirm": "keep what mode contain has closed",
+    "rollback": "back to the mode before, at once",
+    "pause": "write nothing for a while",
+    "resume": "end a pause",
     "clean": "take portguard's own rules out of the firewall",
     "lab": "a disposable network in which the real daemon guards a role",
 }

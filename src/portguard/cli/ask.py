@@ -18,6 +18,10 @@ PATIENCE = 60.0
 """Seconds. A reload reads the configuration in a child, which has half of that."""
 
 
+class NobodyListensError(ObserveError):
+    """There is no daemon."""
+
+
 def ask(config: Path, command: str, **words: Any) -> dict[str, Any]:
     """Send one command and give the answer. Raises ObserveError when there is no daemon that answers."""
     path = configured(config, "status", Paths().status).with_name(control.NAME)
@@ -29,7 +33,7 @@ def ask(config: Path, command: str, **words: Any) -> dict[str, Any]:
             sock.sendall(request)
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
     except (FileNotFoundError, ConnectionRefusedError):
-        raise ObserveError(f"no daemon listens at {path} (systemctl status portguard)") from None
+        raise NobodyListensError(f"no daemon listens at {path} (systemctl status portguard)") from None
     except PermissionError:
         raise ObserveError(f"{path} may not be used by this user: become root") from None
     except TimeoutError:

@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from portguard.cli.show_order import order
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,6 +30,8 @@ Document = dict[str, Any]
 def show(out: Console, document: Document, *, everything: bool = False) -> None:
     """Print verdict, services, findings, heals and gaps. Outgoing services only with ``everything``."""
     out.print(headline(document))
+    if (ordered := order(document)) is not None:
+        out.print(ordered)
     out.print(services(document, everything=everything))
     for part in (findings(document), heals(document), gaps(document)):
         if part is not None:

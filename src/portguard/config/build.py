@@ -103,6 +103,7 @@ def _config(document: Document, sources: Sources) -> Config:
         limits=HealLimits(**dict(document.heal)),
         intervals=Intervals(**dict(document.intervals)),
         listener_grace=document.listener.grace,
+        confirm_within=document.contain.confirm_within,
         paths=Paths(**dict(document.paths)),
         files=sources.files,
         digest=sources.digest,

@@ -26,6 +26,7 @@ Protocol = Annotated[str, checks.by(values.choice, names=("tcp", "udp"))]
 Far = Annotated[str, PlainValidator(checks.far_side), Field(alias="from")]
 Duration = Annotated[float, checks.by(values.seconds, least=0.0)]
 Interval = Annotated[float, checks.by(values.seconds, least=0.05)]
+Confirmation = Annotated[float, checks.by(values.seconds, least=1.0)]
 Count = Annotated[int, checks.by(values.count, least=1, most=1_000_000)]
 File = Annotated[Path, checks.by(values.path)]
 
@@ -70,6 +71,7 @@ class ReservedTable(Section):
 _LIMITS = HealLimits()
 _INTERVALS = Intervals()
 _PATHS = Paths()
+_CONFIRM_WITHIN = 120.0
 
 
 class HealTable(Section):
@@ -107,6 +109,12 @@ class ListenerTable(Section):
     grace: Duration = 30.0
 
 
+class ContainTable(Section):
+    """``[contain]``: closing what is exposed."""
+
+    confirm_within: Confirmation = _CONFIRM_WITHIN
+
+
 class PathsTable(Section):
     """``[paths]``."""
 
@@ -132,6 +140,7 @@ class Document(Section):
     heal: HealTable = HealTable()
     intervals: IntervalsTable = IntervalsTable()
     listener: ListenerTable = ListenerTable()
+    contain: ContainTable = ContainTable()
     paths: PathsTable = PathsTable()
 
 
@@ -144,6 +153,7 @@ TABLES: dict[tuple[str, ...], type[Section]] = {
     ("heal",): HealTable,
     ("intervals",): IntervalsTable,
     ("listener",): ListenerTable,
+    ("contain",): ContainTable,
     ("paths",): PathsTable,
 }
 """Which model reads which table, by the names on the way."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from portguard.core.exposed import listener_findings
 from portguard.core.path import evaluate
-from portguard.core.reach import Reach
+from portguard.core.reach import Reach, own_addresses
 from portguard.core.render import OWN_TABLE
 from portguard.core.resolve import NEVER_OPEN_TO_ALL
 from portguard.model.containment import ClosedPort, Closing, SparedPort
@@ -92,7 +92,9 @@ def cut(
         ask = PathClass(
             transport=Transport.TCP,
             port=connection.local_port,
-            destination=AddressSet.of(str(connection.local).partition("%")[0]),
+            destination=own_addresses(links)
+            if connection.local.is_unspecified
+            else AddressSet.of(str(connection.local).partition("%")[0]),
             sources=AddressSet.of(str(connection.peer).partition("%")[0]),
         )
         for branch in evaluate(alone, ask, links).branches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from portguard.core.lifecycle import Book
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
     from portguard.core.guests import Shape
     from portguard.core.lifecycle import Alert
+    from portguard.model.containment import Closing, Order, Pause
     from portguard.model.exposure import Exposure
     from portguard.model.finding import Kind
     from portguard.model.judgement import Judgement
-    from portguard.model.policy import Policy, ServiceKey
+    from portguard.model.policy import Mode, Policy, ServiceKey
     from portguard.model.ruleset import Actor, RulesetChange, Table
-    from portguard.model.snapshot import Snapshot
+    from portguard.model.snapshot import Connection, Snapshot
     from portguard.model.transaction import Transaction
 
 
@@ -29,6 +31,17 @@ class Moment:
 
     monotonic: float
     when: datetime
+
+
+class Purpose(StrEnum):
+    """What a transaction is for."""
+
+    MEND = "mend"
+    ARM = "arm"
+    """Start the dead man before the closing rules."""
+    CONFIRM = "confirm"
+    """Let it run for ever."""
+    DISARM = "disarm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,7 @@ class Heal:
     evidence: tuple[str, ...] = ()
     counts: bool = True
     """Whether it counts towards the limit: making the table at the first start is no fight."""
+    purpose: Purpose = Purpose.MEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +127,56 @@ class HealRefused:
     message: str
 
 
-Event = PolicyLoaded | OwnTableSeen | WorldSeen | HealDone | HealRefused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A person orders a mode. The world was looked at for it."""
+
+    at: Moment
+    mode: Mode
+    confirm_within: float
+    """Seconds that the dead man is to run, where the mode closes anything."""
+    snapshot: Snapshot
+    sensitive: Mapping[int, Exposure]
+    own: tuple[Connection, ...] = ()
+    """Connections by which that person came in; none at the console."""
+    others: tuple[Connection, ...] = ()
+    """Connections of other administrators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """A person who was let in says that what is closed is closed rightly."""
+
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """A person wants the mode before this one back."""
+
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A person wants nothing to be written for a while."""
+
+    at: Moment
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A person ends the pause."""
+
+    at: Moment
+
+
+Request = Ordered | Confirmed | RolledBack | Paused | Resumed
+"""What persons ask for; each is answered by one Reply."""
+
+Event = PolicyLoaded | OwnTableSeen | WorldSeen | HealDone | HealRefused | Request
 
 # --- commands --------------------------------------------------------------------------------------------------
 
@@ -144,20 +207,58 @@ class Publish:
     """Write the status."""
 
 
-Command = Run | Tell | Look | Publish
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Write down what has to outlive this process: the order, and the pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """Answer the person who asked."""
+
+    ok: bool
+    text: str
+    details: tuple[str, ...] = ()
+    """Further lines: what is closed, what was refused and why."""
+
+
+Command = Run | Tell | Look | Publish | Keep | Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What was ordered, and how far it has come. Moments are monotonic seconds."""
+
+    order: Order | None = None
+    """None: the configuration alone says the mode."""
+    pause: Pause | None = None
+    recalled: bool = False
+    """The order is a former process's, and has not been held against the kernel yet."""
+    closing: Closing | None = None
+    """What is to be closed; None where the mode closes nothing, or it is not worked out yet."""
+    disarms_at: float | None = None
+    """When the kernel's dead man ends the closing; None: it does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything that the daemon remembers from one event to the next."""
 
+    configured: Policy | None = None
+    """The policy as the configuration has it."""
     policy: Policy | None = None
+    """The policy in force: its mode may be one that was ordered."""
+    standing: Standing = Standing()
     desired: Table | None = None
     """The own table as it must be; None while nothing may be written."""
     own_known: bool = False
     """The table of our name is ours: seen with our marks, or made by us."""
     renewed: bool = True
     """The own table as it must be is another one than before, and the kernel has not been given it yet."""
+    renewal: str = ""
+    """What is new in it, where that is worth a word: the ports that are closed now."""
+    own_since: float | None = None
+    """Monotonic time since which the own table is known to stand: since then connections are tracked."""
     usurped: bool = False
     """A table of our name was made by somebody else."""
     limiter: Limiter = Limiter()

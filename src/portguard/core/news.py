@@ -50,6 +50,11 @@ def heartbeat(state: State, when: datetime) -> Iterator[Alert]:
     yield _news(Kind.HEARTBEAT, Severity.INFO, message, when)
 
 
+def mode_changed(text: str, when: datetime) -> Alert:
+    """Tell what became of an order."""
+    return _news(Kind.MODE_CHANGED, Severity.NOTICE, text, when)
+
+
 def _news(kind: Kind, severity: Severity, message: str, when: datetime) -> Alert:
     finding = Finding(kind=kind, severity=severity, message=message)
     return Alert(finding=finding, state=AlertState.FIRING, since=when)

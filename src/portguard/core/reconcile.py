@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portguard.core import compare, guests, heal, lifecycle, outcome
+from portguard.core import compare, deadman, guests, heal, lifecycle, orders, outcome
 from portguard.core.drift import concerned, describe, mendable, rule_keys
 from portguard.core.exchange import (
     Command,
@@ -26,6 +26,7 @@ from portguard.core.exchange import (
     OwnTableSeen,
     PolicyLoaded,
     Publish,
+    Purpose,
     Run,
     State,
     Tell,
@@ -34,7 +35,7 @@ from portguard.core.exchange import (
 from portguard.core.judge import judge
 from portguard.core.lifecycle import Alert, AlertState
 from portguard.core.reach import Reach
-from portguard.core.render import OWN_TABLE, own_table
+from portguard.core.render import OWN_TABLE
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.transaction import Transaction
 
@@ -48,11 +49,15 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     """Take one event."""
     match event:
         case PolicyLoaded():
-            return _policy_loaded(state, event.policy)
+            return deadman.configured(state, event.policy, event.at)
         case OwnTableSeen():
             return _own_table(state, event)
         case WorldSeen():
             return _world_seen(state, event)
+        case HealDone(heal=done) if done.purpose is not Purpose.MEND:
+            return deadman.done(state, event)
+        case HealRefused(heal=done) if done.purpose is not Purpose.MEND:
+            return deadman.refused(state, event)
         case HealDone(heal=done, at=at):
             limits = _limits(state)
             took_ms = (at.monotonic - done.began) * 1000.0
@@ -60,7 +65,9 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             state = replace(
                 state,
                 own_known=state.own_known or own,
+                own_since=at.monotonic if own and state.own_since is None else state.own_since,
                 renewed=state.renewed and not own,
+                renewal="" if own else state.renewal,
                 limiter=state.limiter.healed(done.keys, done.actor, limits.limits, at.monotonic)
                 if done.counts
                 else state.limiter,
@@ -77,17 +84,13 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
                 refused={**state.refused, **dict.fromkeys(done.keys, event.message)},
             )
             return state, (Look(after=1.0),)
+        case _:
+            return orders.take(state, event)
 
 
 def _limits(state: State) -> Policy:
     assert state.policy is not None, "nothing is healed before there is a policy"
     return state.policy
-
-
-def _policy_loaded(state: State, policy: Policy) -> tuple[State, tuple[Command, ...]]:
-    desired = own_table(policy) if policy.mode.writes else None
-    renewed = state.renewed or desired != state.desired
-    return replace(state, policy=policy, desired=desired, renewed=renewed), (Look(),)
 
 
 def _own_table(state: State, event: OwnTableSeen) -> tuple[State, tuple[Command, ...]]:
@@ -102,14 +105,16 @@ def _mend(
     state: State, table: Table | None, actor: Actor | None, began: float, at: Moment, *, announced: bool
 ) -> tuple[State, tuple[Command, ...]]:
     policy, desired = state.policy, state.desired
-    if policy is None or desired is None:
+    if policy is None or desired is None or state.standing.pause is not None:
         return state, ()
     if table is not None and not state.own_known and not compare.made_by_portguard(table):
         return replace(state, usurped=True), ()
-    state = replace(state, usurped=False, own_known=state.own_known or table is not None)
+    known = table is not None
+    since = None if not known else at.monotonic if state.own_since is None else state.own_since
+    state = replace(state, usurped=False, own_known=state.own_known or known, own_since=since)
     drift = compare.compare(desired, table)
     if not drift:
-        return replace(state, renewed=False), ()
+        return replace(state, renewed=False, renewal=""), ()
     # What the configuration asks for anew is no drift, and nobody's doing.
     fresh = state.renewed
     actor = None if fresh else actor
@@ -122,7 +127,8 @@ def _mend(
         return state, ()
     what, evidence = describe(drift, desired)
     if fresh:
-        what = f"table {OWN_TABLE} was {'made' if table is None else 'brought to the configuration'}"
+        made = f"table {OWN_TABLE} was {'made' if table is None else 'brought to the configuration'}"
+        what = state.renewal or made
     order = Heal(
         transaction=heal.mend(desired, drift),
         keys=rule_keys(drift),
@@ -144,20 +150,22 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
     policy, at = state.policy, event.at
     if policy is None:
         return state, (Publish(),)
-    commands: list[Command] = []
     snapshot, ruleset = event.snapshot, event.snapshot.ruleset
+    state, ordered = deadman.look(state, snapshot, event.sensitive, at)
+    commands: list[Command] = [*ordered]
+    policy = state.policy or policy  # an order may just have ended
     # Of a change before the last look that found all in order nobody is accused, and no time is counted from it.
     change = event.change if event.change is not None and event.change.received > state.fine_at else None
     actor, began = (change.actor, change.received) if change is not None else (None, at.monotonic)
     if ruleset is not None and OWN_TABLE not in ruleset.unreadable:
         state, mending = _mend(state, ruleset.tables.get(OWN_TABLE), actor, began, at, announced=False)
-        commands += mending
+        commands += mending or deadman.arming(state, at)
 
     reach = Reach(ruleset, snapshot.links, snapshot.listeners)
     state, calm = _at_rest(state, event)
     if not calm:
         commands.append(Look(after=policy.limits.settle - event.quiet))
-    elif policy.mode.writes and not state.usurped:
+    elif policy.mode.writes and not state.usurped and state.standing.pause is None:
         state, opening = _open_guests(state, snapshot, reach, change, at)
         commands += opening
         if any(isinstance(command, Run) for command in opening):
@@ -171,13 +179,14 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
         state, healed = outcome.verify(state, judgement, at)
         state = replace(state, fine_at=at.monotonic)
     state = replace(state, judgement=judgement, limiter=state.limiter.rested(policy.limits, at.monotonic))
-    findings = (*judgement.findings, *outcome.own_findings(state, judgement))
+    findings = (*judgement.findings, *outcome.own_findings(state, judgement), *deadman.findings(state))
     book, alerts, due = lifecycle.advance(state.book, findings, outcome.grace(policy), at.monotonic, at.when)
     state = replace(state, book=book)
     if healed or alerts:
-        commands.append(Tell(alerts=(*healed, *alerts)))
+        commands.append(Tell(alerts=(*healed, *deadman.contained(state, alerts))))
 
-    wake = [moment for moment in (due, state.limiter.next_retry(at.monotonic)) if moment is not None]
+    moments = (due, state.limiter.next_retry(at.monotonic), deadman.next_moment(state))
+    wake = [moment for moment in moments if moment is not None]
     if wake:
         commands.append(Look(after=max(min(wake) - at.monotonic, 0.0)))
     commands.append(Publish())

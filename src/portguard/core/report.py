@@ -28,6 +28,7 @@ def report(
     host: str,
     when: datetime,
     daemon: dict[str, Any] | None,
+    order: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build the whole document. ``alerts`` are the findings that hold, each with since when and how often."""
     return {
@@ -36,6 +37,7 @@ def report(
         "time": when.isoformat(timespec="milliseconds"),
         "role": list(policy.roles),
         "mode": policy.mode.value,
+        **({"order": order} if order is not None else {}),
         "manager": judgement.manager.value,
         "verdict": judgement.verdict.value,
         "summary": judgement.summary,

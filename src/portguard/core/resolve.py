@@ -78,6 +78,7 @@ def resolve(config: Config, catalogue: Catalogue) -> Policy:
         reserved_interfaces=config.reserved_interfaces,
         admins=config.zones.get("admins", AddressSet()),
         limits=config.limits,
+        confirm_within=config.confirm_within,
         listener_grace=config.listener_grace,
         config_digest=config.digest,
         catalogue_digest=catalogue.digest,
@@ -86,13 +87,14 @@ def resolve(config: Config, catalogue: Catalogue) -> Policy:
 
 def _closing_faults(config: Config, undefined: tuple[UndefinedZone, ...]) -> Iterator[Fault]:
     """Find why a mode that closes anything may not be entered."""
-    if config.mode not in (Mode.CONTAIN, Mode.ENFORCE):
+    if not config.mode.closes:
         return
-    yield Fault(
-        file=_file(config),
-        path="mode",
-        message=f"{config.mode.value} closes ports and is not available in this version; use heal",
-    )
+    if config.mode is Mode.ENFORCE:
+        yield Fault(
+            file=_file(config),
+            path="mode",
+            message="enforce denies what is not documented and is not available in this version; use contain",
+        )
     for row in undefined:
         yield Fault(
             file=_file(config),

@@ -26,11 +26,14 @@ from portguard.core.exchange import (
     Event,
     HealDone,
     HealRefused,
+    Keep,
     Look,
     Moment,
     OwnTableSeen,
     PolicyLoaded,
     Publish,
+    Reply,
+    Request,
     Run,
     State,
     Tell,
@@ -46,10 +49,11 @@ from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
 from portguard.daemon.settings import Settings
 from portguard.daemon.share import Share
+from portguard.daemon.words import host_words
 from portguard.errors import NftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from portguard.alert.sink import Sink
     from portguard.core.lifecycle import Alert
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
     from portguard.kernel.world import World
     from portguard.model.config import Intervals
     from portguard.model.ruleset import RulesetChange
+    from portguard.model.snapshot import Gap
 
 _RETRY_BLIND = 5.0
 """Seconds after which a failed reading is tried again."""
@@ -89,8 +94,13 @@ class Daemon:
         self._listening = ListenWatch(world.listen_events, self._observer, self._clock)
         self._publisher = Publisher(host, self._clock, site.config.paths, world.listen_events)
         self._authors = Authors()
-        self._errands = Errands(reload=self._reload)
-        self._state = State(book=self._publisher.recall())
+        self._errands = Errands(
+            reload=self._reload, take=self._take, moment=self._moment, observer=self._observer
+        )
+        self._reply = Reply(ok=False, text="nothing was answered")
+        self._state = State(
+            book=self._publisher.recall(), standing=self._publisher.recall_standing(self._moment())
+        )
         self._events: deque[Event] = deque([PolicyLoaded(at=self._moment(), policy=site.policy)])
         now = self._clock.monotonic()
         self._look_at: float | None = now
@@ -104,27 +114,9 @@ class Daemon:
         self._ready = False
         self._stopping = False
 
-    # --- what alerts say about the host ------------------------------------------------------------------------
-
     @property
     def _intervals(self) -> Intervals:
         return self._settings.site.config.intervals
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Roles of this host."""
-        return self._settings.site.config.roles
-
-    @property
-    def mode(self) -> str:
-        """Present mode."""
-        return self._settings.site.config.mode.value
-
-    @property
-    def manager(self) -> str:
-        """Whose firewall it is, as last seen."""
-        judgement = self._state.judgement
-        return judgement.manager.value if judgement is not None else "unknown"
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
@@ -288,6 +280,16 @@ class Daemon:
                 self._look_soon(after, since=at.monotonic)
             case Publish():
                 self._publish()
+            case Keep():
+                self._note(self._publisher.keep(self._state))
+            case Reply():
+                self._reply = command
+
+    def _take(self, request: Request) -> Reply:
+        """Hand a person's request to the core, and give its answer."""
+        self._events.append(request)
+        self._drain()
+        return self._reply
 
     def _commit(self, command: Run) -> None:
         try:
@@ -303,15 +305,19 @@ class Daemon:
         judgement = self._state.judgement
         if judgement is None:
             return
-        for name, gap in self._publisher.publish(self._state, self._settings.rejected).items():
-            if gap != self._observer.standing_gaps.get(name):
-                self._observer.set_standing_gap(name, gap)
-                self._look_soon(0.0)
+        self._note(self._publisher.publish(self._state, self._settings.rejected))
         if not self._ready:
             self._ready = True
             self._notifier.ready(judgement.summary)
         else:
             self._notifier.status(judgement.summary)
+
+    def _note(self, gaps: Mapping[str, Gap | None]) -> None:
+        """Take over which files cannot be written."""
+        for name, gap in gaps.items():
+            if gap != self._observer.standing_gaps.get(name):
+                self._observer.set_standing_gap(name, gap)
+                self._look_soon(0.0)
 
     # --- configuration and heartbeat -----------------------------------------------------------------------------
 
@@ -321,7 +327,7 @@ class Daemon:
         if self._settings.reload():
             site = self._settings.site
             self._publisher.paths = site.config.paths
-            self._send(news.changed(self._state.policy, site.policy, self._clock.now()))
+            self._send(news.changed(self._state.configured, site.policy, self._clock.now()))
             self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))
         else:
             self._send([news.rejected(self._settings.rejected, self._clock.now())])
@@ -335,4 +341,4 @@ class Daemon:
 
     def _send(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
-            self._sink.send(self._authors.of_alert(alert), self)
+            self._sink.send(self._authors.of_alert(alert), host_words(self._settings.site, self._state))

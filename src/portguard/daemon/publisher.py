@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import portguard
 from portguard.core.lifecycle import Alert, AlertState
+from portguard.core.order_report import order_json
 from portguard.core.report import report
 from portguard.daemon import statusfile
 from portguard.daemon.memory import Memory
+from portguard.daemon.orderfile import OrderFile
 from portguard.model.snapshot import Gap
 
 if TYPE_CHECKING:
-    from portguard.core.exchange import State
+    from portguard.core.exchange import Moment, Standing, State
     from portguard.core.lifecycle import Book
     from portguard.kernel.world import Clock, ListenEvents
     from portguard.model.paths import Paths
@@ -33,28 +35,38 @@ class Publisher:
         self._clock = clock
         self._started = clock.now()
         self._memory = Memory(paths.state)
+        self._orders = OrderFile(paths.state)
 
     def recall(self) -> Book:
         """Give the findings that people were told before this daemon started."""
         return self._memory.recall(self._clock.monotonic())
+
+    def recall_standing(self, at: Moment) -> Standing:
+        """Give what was ordered before this daemon started."""
+        return self._orders.recall(at)
 
     def publish(self, state: State, rejected: tuple[str, ...]) -> dict[str, Gap | None]:
         """Write what is known now.
 
         Returns a gap for each file that cannot be written (a full disk), None for those that can: the guard goes on anyway.
         """
-        gaps: dict[str, Gap | None] = {STATUS_FILE: None, STATE_FOLDER: None}
+        gaps: dict[str, Gap | None] = {STATUS_FILE: None}
         try:
             statusfile.write(self.paths.status, self._document(state, rejected))
         except OSError as error:
             reason = f"{self.paths.status} cannot be written: {error.strerror or error}"
             gaps[STATUS_FILE] = Gap(scope=STATUS_FILE, reason=reason)
+        return {**gaps, **self.keep(state)}
+
+    def keep(self, state: State) -> dict[str, Gap | None]:
+        """Write down what the next daemon has to know; returns gaps as ``publish`` does."""
         try:
+            self._orders.keep(state)
             self._memory.keep(state.book)
         except OSError as error:
-            reason = f"what was told cannot be kept over a restart: {error.strerror or error}"
-            gaps[STATE_FOLDER] = Gap(scope=STATE_FOLDER, reason=reason)
-        return gaps
+            reason = f"what was told and ordered cannot be kept over a restart: {error.strerror or error}"
+            return {STATE_FOLDER: Gap(scope=STATE_FOLDER, reason=reason)}
+        return {STATE_FOLDER: None}
 
     def _document(self, state: State, rejected: tuple[str, ...]) -> dict[str, Any]:
         assert state.policy is not None
@@ -75,6 +87,7 @@ class Publisher:
             state.records,
             host=self._host,
             when=self._clock.now(),
+            order=order_json(state, self._clock.monotonic()),
             daemon={
                 "pid": os.getpid(),
                 "since": self._started.isoformat(timespec="milliseconds"),

@@ -67,6 +67,8 @@ class Config:
     limits: HealLimits = HealLimits()
     intervals: Intervals = Intervals()
     listener_grace: float = 30.0
+    confirm_within: float = 120.0
+    """Seconds for which the kernel closes anything before a person has confirmed it."""
     paths: Paths = Paths()
     files: tuple[Path, ...] = ()
     """Files it was read from, in order."""

@@ -25,6 +25,11 @@ class Mode(StrEnum):
         """Whether it may write anything at all."""
         return self is not Mode.OBSERVE
 
+    @property
+    def closes(self) -> bool:
+        """Whether it may close anything."""
+        return self in (Mode.CONTAIN, Mode.ENFORCE)
+
 
 class Manager(StrEnum):
     """Whose firewall decides on this host, and so where a heal has to go."""
@@ -128,6 +133,8 @@ class Policy:
     """Interface patterns (``br-printum*``) on which the product itself uses the reserved ranges."""
     admins: AddressSet = AddressSet()
     limits: HealLimits = HealLimits()
+    confirm_within: float = 120.0
+    """Seconds for which the kernel closes anything before a person has confirmed it."""
     listener_grace: float = 30.0
     """Seconds a required listener may be absent before it is a finding."""
     config_digest: str = ""

@@ -89,6 +89,7 @@ CONFIGS = _any(
         ),
         "intervals": _any(Intervals, {"listeners": SECONDS, "full": SECONDS, "heartbeat": SECONDS}),
         "listener_grace": SECONDS,
+        "confirm_within": SECONDS,
         "paths": _any(Paths, {"status": PATHS, "state": PATHS, "catalogue": PATHS, "trace": PATHS}),
         "files": st.lists(PATHS, max_size=3).map(tuple),
         "digest": TEXTS,

@@ -121,9 +121,14 @@ def test_a_mode_that_closes_is_refused_with_every_zone_that_it_lacks(mode: Mode)
     with pytest.raises(ConfigError) as caught:
         sites.policy(mode=mode, zones={})
 
-    paths = [fault.path for fault in caught.value.faults]
-    assert paths[0] == "mode"
-    assert {"zones.workstations", "zones.printers"} <= set(paths)
+    paths = {fault.path for fault in caught.value.faults}
+    assert {"zones.workstations", "zones.printers"} <= paths
+    assert ("mode" in paths) is (mode is Mode.ENFORCE), "enforce itself does not exist yet"
+
+
+def test_contain_is_a_mode_where_every_zone_is_defined() -> None:
+    assert sites.policy(mode=Mode.CONTAIN, confirm_within=30.0).mode is Mode.CONTAIN
+    assert sites.policy(mode=Mode.CONTAIN, confirm_within=30.0).confirm_within == 30.0
 
 
 def test_the_reserved_ranges_of_the_catalogue_are_always_included() -> None:

@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portguard.core.exchange import Moment, Ordered, Paused, Reply
+from portguard.core.exchange import Request as Asked
 from portguard.daemon.control import LONGEST, Control, Peer, Request, address
 from portguard.daemon.errands import Errands
+from portguard.daemon.observer import Observer
 from portguard.errors import ObserveError
+from portguard.kernel.fake import FakeKernel
+from portguard.model.policy import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from portguard.kernel.world import World
 
 
 class Place:
@@ -150,32 +157,123 @@ def test_where_it_cannot_be_made_there_is_a_reason(tmp_path: Path) -> None:
         Control(tmp_path / "missing" / "control.sock", lambda _request: {})
 
 
+class Asking:
+    """Errands over a world in memory, with a core that says yes to everything."""
+
+    def __init__(self, world: World, *, faults: tuple[str, ...] = (), reply: Reply | None = None) -> None:
+        self.taken: list[Asked] = []
+        self._reply = reply or Reply(ok=True, text="done", details=("one line",))
+        self.errands = Errands(
+            reload=lambda: faults,
+            take=self._take,
+            moment=lambda: Moment(monotonic=world.clock.monotonic(), when=world.clock.now()),
+            observer=Observer(world),
+        )
+
+    def _take(self, asked: Asked) -> Reply:
+        self.taken.append(asked)
+        return self._reply
+
+    def ask(self, command: object, *, uid: int = 0, **words: object) -> Any:
+        return self.errands.answer(Request(Peer(1, uid, uid), {"command": command, **words}))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = FakeKernel().world()
+    with closing(made):
+        yield made
+
+
 class TestErrands:
     """Who may ask for what."""
 
-    def ask(self, command: object, *, uid: int, faults: tuple[str, ...] = ()) -> Any:
-        errands = Errands(reload=lambda: faults)
-        return errands.answer(Request(Peer(1, uid, uid), {"command": command}))
+    def test_root_and_the_daemons_own_user_may_reload(self, world: World) -> None:
+        assert Asking(world).ask("reload") == {"ok": True}
+        assert Asking(world).ask("reload", uid=os.geteuid()) == {"ok": True}
 
-    def test_root_and_the_daemons_own_user_may_reload(self) -> None:
-        assert self.ask("reload", uid=0) == {"ok": True}
-        assert self.ask("reload", uid=os.geteuid()) == {"ok": True}
-
-    def test_nobody_else_may(self) -> None:
-        answer = self.ask("reload", uid=4711)
+    def test_nobody_else_may(self, world: World) -> None:
+        answer = Asking(world).ask("reload", uid=4711)
 
         assert answer == {"ok": False, "error": "only root may do that", "exit": 3}
 
-    def test_a_bad_configuration_is_told_with_every_fault(self) -> None:
-        answer = self.ask("reload", uid=0, faults=("x.toml:1: mode: is wrong", "x.toml:2: role: is missing"))
+    @pytest.mark.parametrize("command", ["mode", "confirm", "rollback", "pause", "resume", "sing"])
+    def test_orders_are_roots_alone_even_where_the_daemon_is_somebody_else(
+        self, command: str, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        asking = Asking(world)
+
+        assert asking.ask(command, uid=4711)["error"] == "only root may do that"
+        assert asking.taken == []
+
+    def test_a_bad_configuration_is_told_with_every_fault(self, world: World) -> None:
+        answer = Asking(world, faults=("x.toml:1: mode: is wrong", "x.toml:2: role: is missing")).ask(
+            "reload"
+        )
 
         assert answer["ok"] is False
         assert answer["exit"] == 78
         assert len(answer["faults"]) == 2
 
     @pytest.mark.parametrize("command", ["sing", None, ["reload"], "x" * 1000])
-    def test_an_unknown_command_is_refused_in_few_words(self, command: object) -> None:
-        answer = self.ask(command, uid=0)
+    def test_an_unknown_command_is_refused_in_few_words(self, command: object, world: World) -> None:
+        answer = Asking(world).ask(command)
 
         assert answer["exit"] == 64
         assert len(answer["error"]) < 100
+
+    def test_an_order_goes_to_the_core_with_what_was_just_seen(self, world: World) -> None:
+        asking = Asking(world)
+        way = {"peer": "10.9.0.5", "peer_port": 50000, "local": "10.1.0.1", "local_port": 22}
+        answer = asking.ask("mode", mode="contain", confirm_within=60, own=[way])
+
+        (asked,) = asking.taken
+        assert isinstance(asked, Ordered)
+        assert (asked.mode, asked.confirm_within) == (Mode.CONTAIN, 60.0)
+        assert [str(row.peer) for row in asked.own] == ["10.9.0.5"]
+        assert asked.snapshot.ruleset is not None
+        assert answer == {"ok": True, "text": "done", "details": ["one line"]}
+
+    def test_a_refusal_of_the_core_is_3_with_its_reasons(self, world: World) -> None:
+        answer = Asking(world, reply=Reply(ok=False, text="no", details=("because",))).ask("confirm")
+
+        assert answer == {"ok": False, "error": "no", "exit": 3, "details": ["because"]}
+
+    @pytest.mark.parametrize(
+        ("command", "words"),
+        [
+            ("mode", {}),
+            ("mode", {"mode": "contain"}),
+            ("mode", {"mode": "sleep", "confirm_within": 60}),
+            ("mode", {"mode": "contain", "confirm_within": "60"}),
+            ("mode", {"mode": "contain", "confirm_within": True}),
+            ("mode", {"mode": "contain", "confirm_within": float("nan")}),
+            ("mode", {"mode": "contain", "confirm_within": 1e9}),
+            ("mode", {"mode": "contain", "confirm_within": 0}),
+            ("mode", {"mode": "contain", "confirm_within": 60, "own": 5}),
+            ("mode", {"mode": "contain", "confirm_within": 60, "own": [{"peer": "me"}]}),
+            ("pause", {"seconds": 60}),
+            ("pause", {"seconds": 60, "reason": "  "}),
+            ("pause", {"seconds": 60, "reason": 5}),
+            ("pause", {"seconds": 86401, "reason": "long"}),
+        ],
+    )
+    def test_nonsense_is_refused_and_reaches_nobody(
+        self, command: str, words: dict[str, Any], world: World
+    ) -> None:
+        asking = Asking(world)
+        answer = asking.ask(command, **words)
+
+        assert answer["exit"] == 64
+        assert asking.taken == []
+        assert len(answer["error"]) <= 200
+
+    def test_a_reason_is_one_short_line(self, world: World) -> None:
+        asking = Asking(world)
+        asking.ask("pause", seconds=60, reason="new\nrules " + "x" * 1000)
+
+        (asked,) = asking.taken
+        assert isinstance(asked, Paused)
+        assert asked.reason.startswith("new rules x")
+        assert len(asked.reason) == 200
