@@ -28,14 +28,17 @@ _NO_FIGHT = ("[heal]", "max_heals = 100000", "writer_burst = 100000")
 """The benchmark is a writer that never rests, which is just what these limits are there to stop."""
 
 
-def write_config() -> Path:
-    """Write the configuration of the guarded server, with a network for every zone and an address for every component."""
+def write_config(role: str = ROLE, *, trace: Path = FOLDER / "no-trace-instance") -> Path:
+    """Write the configuration of the guarded server, with a network for every zone and an address for every component.
+
+    ``trace`` is the trace instance that announces listeners: never that of a daemon which guards this machine.
+    """
     FOLDER.mkdir(exist_ok=True)
     catalogue = load()
     zones = sorted(zone.id for zone in catalogue.zones if zone.id != "any")
     components = sorted(component.id for component in catalogue.components if component.zone is None)
     lines = [
-        f'role = "{ROLE}"',
+        f'role = "{role}"',
         'mode = "heal"',
         "[zones]",
         *(f'"{zone}" = ["10.{at}.0.0/16", "2001:db8:{at:x}::/48"]' for at, zone in enumerate(zones, start=1)),
@@ -46,6 +49,7 @@ def write_config() -> Path:
         "[paths]",
         f'status = "{STATUS}"',
         f'state = "{FOLDER / "state"}"',
+        f'trace = "{trace}"',
         *_NO_FIGHT,
     ]
     CONFIG.write_text("\n".join(lines) + "\n", encoding="utf-8")

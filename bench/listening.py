@@ -1,0 +1,192 @@
+"""From listen() to the journal: a Redis that anybody can reach, announced by the kernel or polled for, beside ``ss`` in a loop.
+
+The journal is a socket in its place: what is timed is the arrival of the entry there. Then a storm of connections, of which the
+kernel is to announce nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import processes, server
+from bench.figures import Figure, Samples, absent
+from bench.sandbox import PYTHON, child, helper, say
+from bench.tracing import trace_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.sandbox import Helper
+
+TITLE = "from listen() to the entry in the journal"
+UNIT = "ms"
+AIM_ANNOUNCED = 20.0
+AIM_POLLED = 1200.0
+AIM_STORM = 1.0
+JOURNAL = Path("/run/systemd/journal/socket")
+NO_INSTANCE = server.FOLDER / "no-trace-instance"
+
+_AS_REDIS = ("bash", "-c", 'exec -a redis-server "$0" "$@"')
+_FIRST_PORT = 20000
+_WITHIN = 10.0
+_SETTLE = 3.0
+_STORMS = 2
+"""Processes that make connections: one for each core that this was written on."""
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Measure with announcements, with polling, and the storm."""
+    times = 5 if quick else 100
+    figures: list[Figure] = []
+    with ExitStack() as stack:
+        journal = stack.enter_context(_journal())
+        stack.enter_context(server.listeners())
+        opener = stack.enter_context(helper("bench.opener", before=_AS_REDIS))
+        ports = iter(range(_FIRST_PORT, _FIRST_PORT + 4 * times))
+        try:
+            instance = stack.enter_context(trace_instance("portguard-bench"))
+        except RuntimeError as error:
+            figures.append(absent("an exposed Redis", "portguard, announced", UNIT, str(error)))
+        else:
+            server.write_config(trace=instance)
+            with server.daemon() as ours:
+                time.sleep(_SETTLE)
+                say("listeners that the kernel announces")
+                found = [_once(opener, journal, next(ports), pause=0.2) for _ in range(times)]
+                figures.append(_figure("portguard, announced", found, AIM_ANNOUNCED))
+                figures += _storm(ours.pid, instance, 2.0 if quick else 15.0)
+        server.write_config(trace=NO_INSTANCE)
+        with server.daemon(), _ss() as seen:
+            time.sleep(_SETTLE)
+            say("listeners that are polled for")
+            polled, watched = [], []
+            for _ in range(times):
+                port = next(ports)
+                began = int(opener.ask(str(port)))
+                polled.append((_arrival(journal, port) - began) / 1e6)
+                watched.append((_arrival(seen, port) - began) / 1e6)
+                time.sleep(random.uniform(0.0, 1.0))  # so that they begin at any moment of a second
+            figures.insert(1, _figure("portguard, polling", polled, AIM_POLLED))
+            figures.insert(2, _figure("ss every second", watched, None))
+    return figures
+
+
+def _figure(subject: str, values: list[float], aim: float | None) -> Figure:
+    return Figure(case="an exposed Redis", subject=subject, unit=UNIT, samples=Samples.of(values), aim=aim)
+
+
+def _once(opener: Helper, journal: queue.Queue[tuple[int, int]], port: int, *, pause: float) -> float:
+    began = int(opener.ask(str(port)))
+    took = (_arrival(journal, port) - began) / 1e6
+    time.sleep(pause)
+    return took
+
+
+def _arrival(arrivals: queue.Queue[tuple[int, int]], port: int) -> int:
+    """Give the moment at which a port was told, in nanoseconds. Raises RuntimeError when it is not."""
+    try:
+        while True:
+            at, told = arrivals.get(timeout=_WITHIN)
+            if told == port:
+                return at
+    except queue.Empty:
+        raise RuntimeError(f"port {port} was not reported") from None
+
+
+@contextmanager
+def _journal() -> Iterator[queue.Queue[tuple[int, int]]]:
+    """Stand in for the journal, and note when which port was first called exposed."""
+    arrivals: queue.Queue[tuple[int, int]] = queue.Queue()
+    JOURNAL.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mailbox:
+        mailbox.bind(str(JOURNAL))
+        threading.Thread(target=_read_journal, args=(mailbox, arrivals), daemon=True).start()
+        yield arrivals
+
+
+def _read_journal(mailbox: socket.socket, arrivals: queue.Queue[tuple[int, int]]) -> None:
+    while True:
+        try:
+            entry = mailbox.recv(1 << 16)
+        except OSError:
+            return
+        at = time.monotonic_ns()
+        lines = (line.partition("=") for line in entry.decode(errors="replace").splitlines())
+        words = {key.removeprefix("PORTGUARD_"): value for key, _, value in lines}
+        if (words.get("EVENT"), words.get("STATE")) == ("service_exposed", "firing"):
+            arrivals.put((at, int(words.get("PORT", "0"))))
+
+
+@contextmanager
+def _ss() -> Iterator[queue.Queue[tuple[int, int]]]:
+    """Run the loop of ``ss``, and note when it first saw which port."""
+    arrivals: queue.Queue[tuple[int, int]] = queue.Queue()
+    with child(PYTHON, "-m", "bench.ss_watcher", stdout=-1) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the loop of ss did not start")
+        threading.Thread(target=_read_ss, args=(process.stdout, arrivals), daemon=True).start()
+        yield arrivals
+
+
+def _read_ss(lines: Iterator[str], arrivals: queue.Queue[tuple[int, int]]) -> None:
+    for line in lines:
+        at, port = line.split()
+        arrivals.put((int(at), int(port)))
+
+
+def _storm(daemon: int, instance: Path, seconds: float) -> Iterator[Figure]:
+    """Let connections rain, and see what the daemon does about it."""
+    say("a storm of connections")
+    with ExitStack() as stack:
+        makers = [
+            stack.enter_context(helper("bench.storm", str(30000 + number))) for number in range(_STORMS)
+        ]
+        time.sleep(1.0)
+        events, ticks, began = _events(instance), processes.cpu_ticks(daemon), time.monotonic()
+        counts: list[int] = []
+        threads = [
+            threading.Thread(target=lambda maker=maker: counts.append(int(maker.ask(str(seconds)))))
+            for maker in makers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        passed = time.monotonic() - began
+        used = (processes.cpu_ticks(daemon) - ticks) / os.sysconf("SC_CLK_TCK")
+        announced = _events(instance) - events
+    rate = sum(counts) / passed
+    case = "a storm of connections"
+    note = f"{rate:,.0f} connections/s over {passed:.0f} s"
+    yield Figure(
+        case=case,
+        subject="announcements",
+        unit="",
+        samples=Samples.of([float(announced)]),
+        aim=0.0,
+        note=note,
+    )
+    used_percent = Samples.of([100.0 * used / passed])
+    yield Figure(
+        case=case, subject="CPU of portguard", unit="% of a core", samples=used_percent, aim=AIM_STORM
+    )
+
+
+def _events(instance: Path) -> int:
+    """Count what was announced since the instance was made, read or not."""
+    total = 0
+    for stats in instance.glob("per_cpu/cpu*/stats"):
+        for line in stats.read_text().splitlines():
+            name, _, value = line.partition(": ")
+            if name in {"entries", "read events", "overrun"}:
+                total += int(value)
+    return total
