@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 from portguard import __version__
 from portguard.cli import output
 from portguard.cli.paths import CONFIG
-from portguard.errors import ObserveError
 from portguard.model.finding import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from portguard.core.proposal import Proposal, Seen
     from portguard.core.roles import Candidate
-    from portguard.model.exposure import Exposure
-    from portguard.model.snapshot import Snapshot
 
 SCHEMA = 1
 
@@ -89,44 +86,21 @@ def run(args: argparse.Namespace) -> int:
 
 def look() -> Seen:
     """Look at the host; only the listeners must be readable. Raises ObserveError."""
-    from portguard.cli import check  # noqa: PLC0415
+    from portguard.cli.sight import see  # noqa: PLC0415
     from portguard.core.manager import detect  # noqa: PLC0415
     from portguard.core.proposal import Seen  # noqa: PLC0415
     from portguard.kernel import administrator  # noqa: PLC0415
     from portguard.model.policy import Manager  # noqa: PLC0415
 
-    sensitive: Mapping[int, Exposure] = {}
-    try:
-        snapshot, sensitive = check.look()
-    except ObserveError as error:
-        snapshot = _without_rights(str(error))
-    if snapshot.listeners is None:
-        raise ObserveError("; ".join(f"{gap.scope}: {gap.reason}" for gap in snapshot.gaps))
+    snapshot, sensitive = see()
     return Seen(
-        listeners=snapshot.listeners,
+        listeners=snapshot.listeners or (),
         links=snapshot.links,
         manager=detect(snapshot.ruleset) if snapshot.ruleset is not None else Manager.UNKNOWN,
         sensitive=sensitive,
         admin=administrator.connection(),
         gaps=snapshot.gaps,
     )
-
-
-def _without_rights(reason: str) -> Snapshot:
-    """See what everybody may: listeners and addresses. Raises ObserveError."""
-    from contextlib import closing  # noqa: PLC0415
-
-    from portguard.kernel.links import RouteReader  # noqa: PLC0415
-    from portguard.kernel.sockets import SocketTable  # noqa: PLC0415
-    from portguard.model.snapshot import Gap, Scope, Snapshot  # noqa: PLC0415
-
-    with closing(SocketTable()) as sockets, closing(RouteReader()) as links:
-        return Snapshot(
-            listeners=sockets.listeners(),
-            ruleset=None,
-            links=links.read(),
-            gaps=(*sockets.owner_gaps(), Gap(scope=Scope.RULESET, reason=reason)),
-        )
 
 
 def _head() -> str:
