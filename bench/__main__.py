@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bench.figures import Figure
 
-MEASUREMENTS = ("heal", "listeners", "listening", "judgement", "idle", "status")
+MEASUREMENTS = ("heal", "listeners", "listening", "judgement", "path", "memory", "idle", "status")
 """Modules of this package; each has a ``TITLE`` and ``measure(*, quick) -> list[Figure]``, and some ``prepare()`` outside."""
 
 

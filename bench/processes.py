@@ -31,6 +31,19 @@ def memory(pid: int) -> tuple[float, float]:
     return megabytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
 
 
+def start_high_water(pid: int) -> None:
+    """Measure the peak of a process' resident memory from here on (proc(5), clear_refs). Raises OSError when it is gone."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def high_water(pid: int) -> float:
+    """Peak of a process' resident memory in MB of 1,048,576 bytes. Raises OSError when it is gone."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("the kernel tells no peak")
+
+
 def megabytes(rollup: str) -> tuple[float, float]:
     """Read Rss and Pss, in MB of 1,048,576 bytes, out of /proc/PID/smaps_rollup. Raises ValueError without them."""
     sizes = dict(re.findall(r"^(Rss|Pss): +(\d+) kB$", rollup, re.MULTILINE))

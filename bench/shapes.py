@@ -90,11 +90,10 @@ SHAPES: dict[str, Callable[[int], str]] = {
 """Rulesets by what they are, each a function of the number of its rules (or elements)."""
 
 
-def changed(text: str) -> str:
-    """Spell a command that adds one rule to the table of a ruleset, as somebody's next change would."""
+def addition(text: str) -> str:
+    """Spell a command that adds one rule to the base chain of one of these rulesets, as somebody's next change would."""
     _, family, table, *_ = text.split(maxsplit=3)
-    chain = "INPUT" if table == "filter" and family == "ip" else "input"
-    return f"add rule {family} {table} {chain} ip saddr 198.51.100.77 drop"
+    return f"add rule {family} {table} {'INPUT' if family == 'ip' else 'input'} ip saddr 198.51.100.77 tcp dport 9 drop"
 
 
 def _chain(rules: Iterable[str], *, before: str = "") -> str:

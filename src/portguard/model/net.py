@@ -99,7 +99,7 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
     """Numbers on both sides. Costs what the shorter side costs, so a zone against a huge set stays cheap."""
     if len(left) > len(right):
         left, right = right, left
-    if not left:
+    if not left or left[0][0] > right[-1][1] or left[-1][1] < right[0][0]:
         return ()
     if left[0][0] <= right[0][0] and left[0][1] >= right[-1][1]:
         return right

@@ -89,6 +89,15 @@ class PathReport:
                     trail=branch.trail,
                 )
                 for branch in self.branches
-                if (shared := branch.sources & sources)
+                # A report may have hundreds of branches, and a zone lies in a few of them.
+                if _near(branch.sources, sources) and (shared := branch.sources & sources)
             )
         )
+
+
+def _near(left: AddressSet, right: AddressSet) -> bool:
+    """Whether two sets overlap as far as their ends tell."""
+    return bool(
+        (left.v4 and right.v4 and left.v4[0][0] <= right.v4[-1][1] and right.v4[0][0] <= left.v4[-1][1])
+        or (left.v6 and right.v6 and left.v6[0][0] <= right.v6[-1][1] and right.v6[0][0] <= left.v6[-1][1])
+    )

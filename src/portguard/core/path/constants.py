@@ -87,6 +87,9 @@ def constant(value: Json, kind: str) -> Constant | None:
     if kind == "name":
         return _names(value)
     match value:
+        case str() if value != "*":
+            single = number(value, kind)
+            return None if single is None else ((single, single),)
         case {"range": [first, last]}:
             low, high = number(first, kind), number(last, kind)
             return None if low is None or high is None or low > high else ((low, high),)

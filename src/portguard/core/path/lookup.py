@@ -198,10 +198,20 @@ class Lookup:
 
     def _grouped(self, elements: Iterable[tuple[Json, Json]]) -> list[Group]:
         found: dict[object, tuple[tuple[Constant | None, ...], list[tuple[int, int]], Json, bool]] = {}
+        alone = self.at == 0 and len(self.operands) == 1
+        mask = self.masks[0] if self.masks else None
         for key, value in elements:
             bare = key["elem"]["val"] if isinstance(key, dict) and "elem" in key else key
             if bare == "*":
                 self.has_catchall, self.catchall = True, value
+                continue
+            if (
+                alone
+                and value is None
+                and isinstance(read := self._constant(self.operands[0], mask, bare), tuple)
+            ):
+                # Sets of addresses have a hundred thousand elements: nothing is made for each.
+                found.setdefault(((None,), "None", False), ((None,), [], None, False))[1].extend(read)
                 continue
             parts = bare["concat"] if isinstance(bare, dict) and "concat" in bare else [bare]
             if len(parts) != len(self.operands):
