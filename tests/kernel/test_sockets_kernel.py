@@ -133,9 +133,9 @@ def test_a_pass_looks_owners_up_for_new_sockets_only(
     asked: list[int] = []
     find = table._owners.find
 
-    def counting(records: list[diag.Record]) -> object:
+    def counting(records: list[diag.Record], *, likely: frozenset[int]) -> object:
         asked.extend(record.port for record in records)
-        return find(records)
+        return find(records, likely=likely)
 
     monkeypatch.setattr(table._owners, "find", counting)
     with program(8001):
@@ -146,6 +146,17 @@ def test_a_pass_looks_owners_up_for_new_sockets_only(
             table.listeners()
 
     assert asked == [8001, 8002]
+
+
+def test_the_owner_of_a_socket_is_looked_for_where_it_is_expected_first(
+    table: SocketTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table._owners, "_walk", lambda *_: pytest.fail("all processes were looked at"))
+    with program(8001) as process:
+        table.expect(frozenset({process.pid}))
+        (listener,) = table.listeners()
+
+    assert listener.owner.pid == process.pid
 
 
 def test_a_socket_that_outlives_its_process_gets_a_new_owner(table: SocketTable) -> None:

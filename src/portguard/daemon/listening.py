@@ -58,6 +58,7 @@ class ListenWatch:
             self._take()
         began = self._clock.monotonic()
         over = self._observer.brief_are_over()
+        self._observer.expect(frozenset(event.owner.pid for event in self._waiting if event.owner.pid))
         changed = self._observer.listeners()
         ended = self._clock.monotonic()
         self._free_at = ended + max(_REST, (ended - began) * _SHARE)

@@ -122,6 +122,10 @@ class Observer:
             return None
         return frozenset((row.transport, row.address, row.port) for row in self._listeners)
 
+    def expect(self, processes: frozenset[int]) -> None:
+        """Name processes that were seen to listen, for the next reading."""
+        self._world.sockets.expect(processes)
+
     def show_once(self, brief: tuple[Listener, ...]) -> None:
         """Put listeners that are gone already into the next snapshot."""
         self._brief, self._brief_shown = brief, False

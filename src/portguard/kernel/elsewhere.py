@@ -106,6 +106,9 @@ class _Firewall:
 class _Sockets:
     gap: Gap
 
+    def expect(self, processes: frozenset[int]) -> None:
+        """Nothing is looked for."""
+
     def listeners(self) -> tuple[Listener, ...]:
         """Refuse."""
         _blind(self.gap)

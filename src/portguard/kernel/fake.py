@@ -266,6 +266,9 @@ class _FakeSockets:
         _fail(self._kernel, Scope.LISTENERS)
         return self._kernel.listeners
 
+    def expect(self, processes: frozenset[int]) -> None:
+        """Owners are known anyway."""
+
     def owner_gaps(self) -> tuple[Gap, ...]:
         """Owners that could not be looked up."""
         return self._kernel.owner_gaps

@@ -47,14 +47,15 @@ class Owners:
         self._monotonic = monotonic
         self._walk_from = float("-inf")
 
-    def find(self, records: Iterable[Record]) -> Found:
+    def find(self, records: Iterable[Record], *, likely: Iterable[int] = ()) -> Found:
         """Look up the owners of sockets.
 
-        The processes of a socket's own cgroup are tried first; only what is not found there costs a walk over
-        all processes: 2 ms on a small host, half a second where 100,000 descriptors are open.
+        Likely processes are tried first, then those of a socket's own cgroup; only what is not found there costs a walk
+        over all processes: 2 ms on a small host, half a second where 100,000 descriptors are open.
         """
         wanted = {record.inode: record for record in records if record.inode}
         holders: dict[int, int] = {}
+        _search(likely, set(wanted), holders)
         for cgroup in {record.cgroup for record in wanted.values()}:
             _search(self._cgroups.processes(cgroup), wanted.keys() - holders.keys(), holders)
         denied, walked = False, True

@@ -32,10 +32,15 @@ class SocketTable:
         self._known: dict[Record, Listener] = {}
         self._hidden: frozenset[int] = frozenset()
         self._later: frozenset[int] = frozenset()
+        self._likely: frozenset[int] = frozenset()
 
     def close(self) -> None:
         """Close the socket."""
         self._diag.close()
+
+    def expect(self, processes: frozenset[int]) -> None:
+        """Look for the owners of new sockets among these processes first: they were seen to listen."""
+        self._likely = processes
 
     def listeners(self) -> tuple[Listener, ...]:
         """All listeners, sorted by transport, address and port. Raises ObserveError."""
@@ -54,7 +59,7 @@ class SocketTable:
 
     def _look_up(self, new: list[Record]) -> None:
         """Make listeners of sockets whose owner is not known."""
-        found = self._owners.find(new)
+        found = self._owners.find(new, likely=self._likely)
         for record in new:
             self._known[record] = _listener(record, found.owners.get(record.cookie, Owner()))
         self._hidden = (self._hidden - {record.cookie for record in new}) | found.hidden

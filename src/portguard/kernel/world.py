@@ -97,6 +97,9 @@ class Sockets(Protocol):
     def listeners(self) -> tuple[Listener, ...]:
         """All listeners, sorted: equal when nothing changed. Raises ObserveError."""
 
+    def expect(self, processes: frozenset[int]) -> None:
+        """Name processes that were seen to listen: looking for the owners of new sockets there first saves time."""
+
     def owner_gaps(self) -> tuple[Gap, ...]:
         """Owners that could not be looked up, as of the last ``listeners()``."""
 
