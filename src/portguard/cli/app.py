@@ -21,6 +21,7 @@ COMMANDS = {
     "init": "propose a configuration from what listens here",
     "plan": "the transaction that would be run now, and which verdicts it would change",
     "why": "who can reach a port, and which rule decides",
+    "probe": "what a port of this host answers a stranger, by asking it",
     "explain": "which documented flows use a port, and which document says so",
     "catalogue": "products, components, roles and flows",
     "run": "the daemon, in the foreground",
