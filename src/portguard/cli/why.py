@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from portguard.cli import output
 from portguard.cli.explain import parse_port
 from portguard.cli.paths import CONFIG
-from portguard.errors import ObserveError, UsageError
+from portguard.errors import ConfigError, Fault, ObserveError, UsageError
 from portguard.model.finding import ExitCode
 from portguard.model.net import Transport
 
@@ -103,10 +104,15 @@ def _read(question: Any) -> tuple[int, Transport | None, str | None, str | None]
 
 def _policy(config: Path) -> Policy | None:
     """Policy of the configuration; None where there is no configuration. Raises ConfigError for a faulty one."""
-    if not config.exists():
+    try:
+        config.stat()
+    except FileNotFoundError:
         if config != CONFIG:
-            raise UsageError(f"{config} does not exist")
+            raise UsageError(f"{config} does not exist") from None
         return None
+    except OSError as error:
+        # A configuration that cannot be seen is not one that does not exist: its zones would be missing.
+        raise ConfigError([Fault(file=str(config), path="", message=error.strerror or str(error))]) from None
     from portguard.daemon.site import load_site  # noqa: PLC0415 - only where there is something to load
 
     return load_site(config).policy
@@ -116,7 +122,12 @@ def _look(policy: Policy | None) -> Answers:
     from portguard.cli.check import look  # noqa: PLC0415 - what --help need not pay
     from portguard.core.answers import Answers  # noqa: PLC0415
 
-    snapshot, _ = look()
+    try:
+        snapshot, _ = look()
+    except ObserveError as error:
+        raise ObserveError(
+            f"the firewall cannot be read{'' if os.geteuid() == 0 else ' without root'}: {error}"
+        ) from error
     if snapshot.ruleset is None:
         reason = next(
             (gap.reason for gap in snapshot.gaps if gap.scope.startswith("ruleset")), "no reason is known"

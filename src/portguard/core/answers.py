@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from portguard.core.fix import smallest_fix
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ELSE = "anyone else"
+_LINK_LOCAL = AddressSet.of("169.254.0.0/16", "fe80::/10")
 _MOST = 16
 """Networks of a branch that are spelled."""
 
@@ -77,7 +79,12 @@ class Answers:
             {
                 "zone": zone,
                 "sources": _networks(branch.sources),
-                **self._path(ask, branch, fixed=not branch.sources - wanted),
+                **self._path(
+                    # Where a port is for everyone, its rule names no sources: not the hundreds of networks beside the zones.
+                    replace(ask, sources=FROM_NETWORK) if zone == ELSE else ask,
+                    branch,
+                    fixed=not branch.sources - wanted,
+                ),
             }
             for zone, sources in self._asked(source)
             for ask in [self._ask(port, chosen, sources, self._own(to))]
@@ -120,10 +127,14 @@ class Answers:
     def _destination(self, source: IPAddress, to: str | None) -> AddressSet:
         """Own address that a client would connect to: the one asked for, else one on the interface towards it."""
         own = self._own(to)
+        if source in self._own(None) or source.is_loopback:
+            raise UsageError(f"{source} is this host itself: its connections do not come from the network")
+        if to is None and not source.is_link_local:
+            own -= _LINK_LOCAL  # Out of reach for it, and the only IPv6 addresses of many hosts.
         addresses = own.version(source.version)
         if not addresses:
-            reason = f"{to} is" if to else "all addresses of this host are"
-            raise UsageError(f"{source} is IPv{source.version}, and {reason} not")
+            reason = f"{to} is not" if to else "this host has no such address"
+            raise UsageError(f"{source} is IPv{source.version}, and {reason}")
         near = self._on_the_way(source)
         first = next((part for part in near if part in own), None)
         if first is None:

@@ -11,6 +11,7 @@ import pytest
 from portguard.cli.app import main
 from portguard.cli.output import console
 from portguard.cli.why_view import show
+from portguard.errors import ObserveError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,33 @@ def test_a_configuration_that_was_named_must_exist(
 ) -> None:
     assert main(["why", "80", "--config", str(tmp_path / "none.toml")]) == 64
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_without_the_rights_to_look_it_says_so_and_that_it_is_not_known(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused() -> None:
+        raise ObserveError("cannot hear of ruleset changes: Operation not permitted")
+
+    monkeypatch.setattr("portguard.cli.check.look", refused)
+    monkeypatch.setattr("portguard.cli.why.CONFIG", tmp_path / "none.toml")
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    assert main(["why", "80", "--config", str(tmp_path / "none.toml")]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "portguard: the firewall cannot be read without root: cannot hear of ruleset changes: Operation not permitted"
+    ]
+
+
+def test_a_configuration_that_cannot_be_seen_is_not_one_that_does_not_exist(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.stat", refused)
+    assert main(["why", "80"]) == 78
+    assert capsys.readouterr().err.endswith("portguard.toml: Permission denied\n")
 
 
 def test_an_answer_is_shown_with_rule_fix_and_what_it_would_open(capsys: pytest.CaptureFixture[str]) -> None:

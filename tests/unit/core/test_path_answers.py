@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 from typing import Any
@@ -14,9 +15,9 @@ from portguard.core.answers import Answers
 from portguard.errors import UsageError
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.listener import Listener, Owner
-from portguard.model.net import AddressSet, PortRange, Transport
+from portguard.model.net import EVERYTHING, AddressSet, PortRange, Transport
 from portguard.model.policy import Direction, Service
-from portguard.model.snapshot import Gap, Scope, Snapshot
+from portguard.model.snapshot import Gap, Interface, Links, Scope, Snapshot
 
 LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
 ZONES = {"workstations": AddressSet.of("10.1.0.0/16"), "admins": AddressSet.of("10.9.0.1")}
@@ -77,6 +78,36 @@ def test_a_fix_is_told_for_whom_a_port_is_documented_and_for_who_was_asked_about
     assert row["fix"]["command"].endswith("ip saddr 192.0.2.0/24 tcp dport 8080 accept")
 
 
+def test_a_fix_for_everyone_names_nobody() -> None:
+    document = Service(
+        flow="web/anyone",
+        transport=Transport.TCP,
+        ports=PortRange(first=443, last=443),
+        direction=Direction.INBOUND,
+        zone="anyone",
+        peers=EVERYTHING,
+        need="required",
+        application="web",
+    )
+    ruleset = parse_ruleset(LISTINGS["an accept ends only its own base chain"], generation=1)
+    asked = Answers(Snapshot(listeners=(), ruleset=ruleset, links=LINKS), ZONES, (document,))
+    rows = {row["zone"]: row["fix"] for row in asked.answer(80, None, None, None)["paths"]}
+    assert rows["anyone else"] is None
+    document = dataclasses.replace(document, ports=PortRange(first=80, last=80))
+    asked = Answers(Snapshot(listeners=(), ruleset=ruleset, links=LINKS), ZONES, (document,))
+    rows = {row["zone"]: row["fix"] for row in asked.answer(80, None, None, None)["paths"]}
+    assert rows["anyone else"]["command"] == "nft add rule inet late in tcp dport 80 accept"
+
+
+def test_an_address_beyond_the_link_is_not_sent_to_a_link_local_one() -> None:
+    ruleset = parse_ruleset(LISTINGS["nothing filters"], generation=1)
+    only = Interface(index=2, name="eth0", up=True, addresses=((ipaddress.ip_address("fe80::1"), 64),))
+    asked = Answers(Snapshot(listeners=(), ruleset=ruleset, links=Links(interfaces=(only,), routes=())), {})
+    assert asked.answer(80, None, "fe80::2", None)["to"] == "fe80::1"
+    with pytest.raises(UsageError, match="this host has no such address"):
+        asked.answer(80, None, "2001:db8::1", None)
+
+
 def test_a_zone_is_answered_by_name() -> None:
     (row,) = answers().answer(443, None, "workstations", None)["paths"]
     assert (row["zone"], row["sources"], row["path"]["state"]) == ("workstations", ["10.1.0.0/16"], "open")
@@ -100,6 +131,8 @@ def test_what_legacy_iptables_may_drop_is_not_called_open() -> None:
 @pytest.mark.parametrize(
     ("source", "to", "message"),
     [
+        ("10.1.0.1", None, "10.1.0.1 is this host itself: its connections do not come from the network"),
+        ("::1", None, "::1 is this host itself: its connections do not come from the network"),
         ("mars", None, "'mars' is neither an address, a network nor a zone (admins, workstations)"),
         ("10.1.0.7", "fd01::1", "10.1.0.7 is IPv4, and fd01::1 is not"),
         ("10.1.0.7", "10.1.0.99", "10.1.0.99 is not an address of this host"),
