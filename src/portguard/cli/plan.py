@@ -21,6 +21,7 @@ _EPILOG = """\
 examples:
   portguard plan                    what heal would write now
   portguard plan --mode heal        the same while the configuration still says observe
+  portguard plan --mode contain     what would be closed, and which alarms that would end
   portguard plan --json             the transaction as libnftables JSON, and the verdicts before and after
 
 exit codes: 0 nothing to write, 1 something would be written, 3 unknown, 78 the configuration is at fault
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--mode",
-        choices=[Mode.OBSERVE.value, Mode.HEAL.value],
+        choices=[Mode.OBSERVE.value, Mode.HEAL.value, Mode.CONTAIN.value],
         help="plan for this mode instead of the configured one",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -51,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Plan, judge the plan, and print both."""
     from portguard.core.judge import judge  # noqa: PLC0415 - what --help need not pay
+    from portguard.core.orders import missing_zones  # noqa: PLC0415
     from portguard.core.planning import plan  # noqa: PLC0415
     from portguard.daemon.site import load_site  # noqa: PLC0415
 
@@ -61,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
     if snapshot.ruleset is None:
         reasons = "; ".join(gap.reason for gap in snapshot.gaps)
         raise ObserveError(f"nothing can be planned, because the ruleset could not be read: {reasons}")
-    transaction, after = plan(policy, snapshot)
-    changed = _changes(
-        judge(policy, snapshot, sensitive), judge(policy, replace(snapshot, ruleset=after), sensitive)
-    )
+    if policy.mode.closes and (faults := tuple(missing_zones(policy))):
+        raise ObserveError(f"nothing can be closed: {'; '.join(faults)}")
+    transaction, after = plan(policy, snapshot, sensitive)
+    now = judge(policy, snapshot, sensitive)
+    then = judge(policy, replace(snapshot, ruleset=after), sensitive)
+    changed, ended = _changes(now, then), _ended(now, then)
     if args.json:
         output.print_json(
             {
@@ -73,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
                 "operations": [operation.json() for operation in transaction.operations],
                 "text": str(transaction),
                 "changes": changed,
+                "ends": ended,
             }
         )
     else:
@@ -84,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
                 markup=False,
                 soft_wrap=True,
             )
+        for text in ended:
+            out.print(f"# ends: {text}", markup=False, soft_wrap=True)
     return ExitCode.WARNING if transaction else ExitCode.OK
 
 
@@ -100,3 +107,9 @@ def _changes(before: Judgement, after: Judgement) -> list[dict[str, Any]]:
         for old, new in zip(before.services, after.services, strict=True)
         if old.path is not new.path
     ]
+
+
+def _ended(before: Judgement, after: Judgement) -> list[str]:
+    """Name the findings that the plan would end."""
+    left = {finding.id for finding in after.findings}
+    return [finding.message for finding in before.findings if finding.id not in left]

@@ -117,6 +117,11 @@ def _blind(state: State, event: Ordered, policy: Policy) -> Iterator[str]:
         yield "the listeners could not be read"
     if state.usurped:
         yield f"table {OWN_TABLE} was made by somebody else"
+    yield from missing_zones(policy)
+
+
+def missing_zones(policy: Policy) -> Iterator[str]:
+    """Name the zones that have to be defined before anything may be closed."""
     for row in policy.undefined:
         table = "hosts" if "/" in row.zone else "zones"
         yield f"{table}.{row.zone} must be defined before anything may be closed: needed by {', '.join(row.flows)}"
