@@ -1,0 +1,130 @@
+"""The packages as files: what is in them, what they need, and that the same commit gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from host.harness import packages
+from host.harness.held import ROOT, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASES = {12: "bookworm", 13: "trixie"}
+VENDOR = "/usr/lib/portguard/vendor/"
+PINS = ROOT / "packaging" / "deb12" / "vendor.txt"
+
+
+@cache
+def files(version: int) -> dict[str, str]:
+    """Every file of a package, with its mode and owner."""
+    listing = command("dpkg-deb", "--contents", str(packages.built(version))).stdout
+    rows = (line.split(maxsplit=5) for line in listing.splitlines())
+    return {row[5].split(" -> ")[0].removeprefix("."): f"{row[0]} {row[1]}" for row in rows}
+
+
+def depends(version: int) -> str:
+    return command("dpkg-deb", "--field", str(packages.built(version)), "Depends").stdout
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_everything_that_is_promised_is_in_it(version: int) -> None:
+    # The manual is compressed, and Debian 12 still has a /lib that is not below /usr.
+    found = {re.sub(r"^/lib/", "/usr/lib/", path.removesuffix(".gz")) for path in files(version)}
+    assert found >= {
+        "/usr/bin/portguard",
+        "/usr/libexec/portguard/trace-setup",
+        "/usr/lib/systemd/system/portguard.service",
+        "/usr/lib/systemd/system/portguard-boot.service",
+        "/usr/lib/systemd/catalog/portguard.catalog",
+        "/usr/lib/sysusers.d/portguard.conf",
+        "/usr/share/bash-completion/completions/portguard",
+        "/usr/share/man/man8/portguard.8",
+        "/usr/share/man/man5/portguard.toml.5",
+        "/usr/share/man/man7/portguard-events.7",
+        "/usr/share/doc/portguard/operations.md",
+        "/etc/apparmor.d/portguard",
+        "/etc/portguard/portguard.toml",
+        "/etc/portguard/conf.d/",
+        "/etc/portguard/catalogue.d/",
+    }
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_nothing_in_it_is_anybodys_but_roots_and_nothing_can_be_written_by_others(version: int) -> None:
+    for path, mode in files(version).items():
+        assert mode.endswith(" root/root"), path
+        assert mode.startswith("l") or re.match(r"[d-]rw[x-]r-[x-]r-[x-] ", mode), (path, mode)
+
+
+def test_debian_13_uses_its_own_libraries() -> None:
+    assert not [path for path in files(13) if path.startswith("/usr/lib/portguard/")]
+    for name in ("pydantic", "pydantic-settings", "psutil", "rich", "watchdog", "nftables", "systemd"):
+        assert f"python3-{name}" in depends(13)
+
+
+def test_debian_12_brings_what_it_lacks_and_nothing_that_it_has() -> None:
+    brought = {path.removeprefix(VENDOR).split("/")[0] for path in files(12) if path.startswith(VENDOR)} - {
+        ""
+    }
+
+    assert brought == {
+        "annotated_types", "dotenv", "pydantic", "pydantic_core", "pydantic_settings", "typing_extensions.py",
+        "typing_inspection",
+    }  # fmt: skip
+    for name in ("psutil", "rich", "watchdog", "nftables", "systemd"):
+        assert f"python3-{name}" in depends(12)
+    assert "pydantic" not in depends(12)
+    # Compiled for one Python: apt must not let it stay when that goes.
+    assert "python3 (<< 3.12)" in depends(12)
+
+
+def test_what_debian_12_brings_is_pinned_to_what_the_tests_run_with() -> None:
+    pins = re.findall(r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", PINS.read_text(), re.MULTILINE)
+    lines = [line for line in PINS.read_text().splitlines() if line and not line.startswith("#")]
+    assert len(pins) == len(lines)
+    versions = (ROOT / "scripts" / "versions.txt").read_text().replace("_", "-").lower().splitlines()
+    for name, version in pins:
+        assert f"{name}=={version}" in versions
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_every_library_that_is_brought_has_its_licence_named(version: int) -> None:
+    listing = command(
+        "sh",
+        "-ec",
+        'dpkg-deb --fsys-tarfile "$1" | tar -xO ./usr/share/doc/portguard/copyright',
+        "sh",
+        str(packages.built(version)),
+    )
+    named = set(re.findall(r"^Files: debian/vendor/([\w.]+)", listing.stdout, re.MULTILINE))
+    brought = {path.removeprefix(VENDOR).split("/")[0] for path in files(version) if path.startswith(VENDOR)}
+    assert named == brought - {""}
+
+
+def test_the_same_commit_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Both are built once more, in another directory and at another time."""
+    stamps = [
+        (ROOT / "build" / "deb" / f".made-from-{name}").read_text().split() for name in RELEASES.values()
+    ]
+    for commit in {commit for _, commit in stamps}:
+        names = [name for name, (_, made) in zip(RELEASES.values(), stamps, strict=True) if made == commit]
+        subprocess.run(
+            [ROOT / "packaging" / "build", *names],
+            env={**os.environ, "COMMIT": commit, "OUT": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            check=True,
+            timeout=600,
+        )
+
+    for version in RELEASES:
+        first = packages.built(version)
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, tmp_path / first.name)}
+        assert len(digests) == 1, first.name
