@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TRIXIE = ROOT / "build" / "exposure" / "trixie"
 """A Debian 13 with the servers' packages, made once."""
+BOOKWORM = ROOT / "build" / "exposure" / "bookworm"
+"""A Debian 12 with twenty other services."""
 
 _SERVE = base64.b64decode(
     "yv66vgAAADQAJwoAAgADBwAEDAAFAAYBABBqYXZhL2xhbmcvT2JqZWN0AQAGPGluaXQ+AQADKClWBwAIAQAVamF2YS9uZXQvU2Vy"
@@ -63,7 +65,7 @@ class Server:
 def started(
     cases: Sequence[Case], folder: Path, kind: str, *, first: int = FIRST_PORT, root: Path | None = None
 ) -> Iterator[list[Server]]:
-    """Run all cases at once; ``kind`` is ``java``, or the name of a Redis server.
+    """Run all cases at once; ``kind`` is ``java``, the name of a Redis server, or empty where a case names its program.
 
     ``root`` is another system that the server is taken from; the folder must lie in it.
     """
@@ -124,6 +126,8 @@ def _program(case: Case, kind: str, folder: Path, inside: str, root: Path | None
             java = str(folder / case.program)
         tuning = ("-Xmx32m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
         return [java, *tuning, "-Djava.rmi.server.hostname=127.0.0.1"]
+    if not kind:
+        return []  # The case names its program itself.
     if root is not None and not case.program:
         return [f"/usr/bin/{kind}"]
     # Debian's redis-tools ships the server as redis-check-rdb; started under another name it is the server.
@@ -174,6 +178,8 @@ def _wait(server: Server) -> None:
     wanted = {port for port in case.expected if port != "random"} | {
         str(index) for index in range(PORTS) if f"{{{index}}}" in case.serves
     }
+    if not case.expected and not case.silent:
+        wanted |= {"0"}
     randoms = case.expected.get("random", "").count(", ") + ("random" in case.expected)
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:

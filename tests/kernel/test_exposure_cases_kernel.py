@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 from exposure_cases import JVMS, REDIS, Case
 from exposure_cases import table as cases_table
-from exposure_servers import ROOT, TRIXIE, Server, listening, started
+from exposure_servers import BOOKWORM, ROOT, TRIXIE, Server, listening, started
 from guarded_host import GuardedHost, guarded_host
+from other_services import PACKAGES, SERVICES
 
 from portguard.core.danger import TABLE
 from portguard.exposure.exposures import Exposures
@@ -119,16 +121,37 @@ def test_redis_of_debian_12_is_found_however_it_is_run(host: GuardedHost, tmp_pa
     assert raised == due
 
 
-@pytest.fixture
-def trixie() -> Iterator[Path]:
-    """A folder inside a Debian 13 that has the servers."""
-    script = ROOT / "scripts" / "debian-root"
-    subprocess.run([script, "trixie", TRIXIE, "redis-server", "valkey-server"], check=True)
-    folder = Path(tempfile.mkdtemp(dir=TRIXIE / "tmp"))
+@contextmanager
+def debian(release: str, root: Path, *packages: str) -> Iterator[Path]:
+    """Make a folder inside a Debian that has these packages; the Debian is made once."""
+    subprocess.run([ROOT / "scripts" / "debian-root", release, root, *packages], check=True)
+    folder = Path(tempfile.mkdtemp(dir=root / "tmp"))
+    folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def trixie() -> Iterator[Path]:
+    with debian("trixie", TRIXIE, "redis-server", "valkey-server") as folder:
+        yield folder
+
+
+def test_no_other_service_is_taken_for_one_of_them(host: GuardedHost) -> None:
+    with (
+        debian("bookworm", BOOKWORM, *PACKAGES) as folder,
+        started(SERVICES, folder, "", root=BOOKWORM) as servers,
+    ):
+        ports = {server.case.name: listening(server.process.pid) for server in servers}
+        seen, _ = found(servers)
+        raised, _ = alarms(host, servers)
+
+    assert len(ports) == 20
+    assert all(ports.values())
+    assert not any(seen.values())
+    assert not raised
 
 
 @pytest.mark.parametrize("kind", ["redis-server", "valkey-server"])
