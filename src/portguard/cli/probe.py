@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portguard.cli import output
+from portguard.cli.paths import CONFIG
 from portguard.errors import UsageError
 from portguard.model.exposure import Application, Protection
 from portguard.model.finding import ExitCode, Verdict
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.net import IPAddress
+    from portguard.model.policy import Service
     from portguard.model.snapshot import Snapshot
 
 SCHEMA = 1
@@ -49,6 +52,8 @@ class Target:
     port: int
     listener: Listener | None
     exposure: Exposure | None
+    flows: tuple[str, ...] = ()
+    """Documented flows of this host's role on that port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--timeout", metavar="S", type=float, default=1.0, help="seconds to wait for an answer (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=CONFIG,
+        help=f"configuration, which tells what is documented here (default: {CONFIG}, if it is there)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -93,13 +105,37 @@ def run(args: argparse.Namespace) -> int:
     own = own_addresses(snapshot)
     if only is not None and only not in own:
         raise UsageError(f"{only} is no address of this host: portguard asks nobody else")
-    targets = tuple(choose(snapshot, sensitive, ports, own, only))
+    services = _services(args.config)
+    targets = [
+        replace(
+            target,
+            flows=tuple(
+                dict.fromkeys(row.flow for row in services if row.ports and target.port in row.ports)
+            ),
+        )
+        for target in choose(snapshot, sensitive, ports, own, only)
+    ]
     results = [ask(target, jdwp=args.jdwp, patience=args.timeout) for target in targets]
     if args.json:
         output.print_json({"schema": SCHEMA, "results": [_json(row) for row in results]})
     else:
         _show(results, snapshot)
     return _code(results)
+
+
+def _services(config: Path) -> tuple[Service, ...]:
+    """Read which single TCP ports are documented for this host; nothing where there is no configuration yet.
+
+    Raises ConfigError for one that is at fault, and UsageError for one that was named and is not there.
+    """
+    from portguard.daemon.site import load_site  # noqa: PLC0415
+
+    if not config.exists():
+        if config != CONFIG:
+            raise UsageError(f"{config} does not exist")
+        return ()
+    inbound = load_site(config).policy.inbound
+    return tuple(row for row in inbound if row.transport is Transport.TCP and not row.dynamic)
 
 
 def own_addresses(snapshot: Snapshot) -> tuple[IPAddress, ...]:
@@ -232,6 +268,7 @@ def _json(row: Result) -> dict[str, Any]:
         "known": None
         if exposure is None
         else {"application": exposure.application.value, "protection": exposure.protection.value},
+        "flows": list(row.target.flows),
         "said": row.answer.said,
         "sent": list(row.answer.sent),
         "verdict": row.verdict.value,

@@ -19,7 +19,16 @@ _STYLE = {"critical": "bold red", "warning": "yellow", "unknown": "magenta", "ok
 def table(results: Iterable[Result]) -> Table:
     """Make one row of each answer. Everything is text: a server's answer is not markup."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Asked", "Who listens", "Speaks", "Protected by", "Said", "Was sent", "Verdict"):
+    for title in (
+        "Asked",
+        "Who listens",
+        "Speaks",
+        "Protected by",
+        "Said",
+        "Was sent",
+        "Documented as",
+        "Verdict",
+    ):
         made.add_column(title, overflow="fold")
     for row in results:
         target, answer = row.target, row.answer
@@ -32,6 +41,7 @@ def table(results: Iterable[Result]) -> Table:
             Text(answer.protection.value),
             Text(answer.said),
             Text(", ".join(answer.sent) or "nothing"),
+            Text(", ".join(target.flows)),
             Text(row.verdict.value, style=_STYLE[row.verdict.value]),
         )
     return made
