@@ -130,7 +130,9 @@ def actor(row: Document | None) -> str:
     if row.get("unit"):
         parts.append(str(row["unit"]))
     if row.get("loginuid") is not None:
-        parts.append(f"login uid {row['loginuid']}")
+        parts.append(f"login {row['login']}" if row.get("login") else f"login uid {row['loginuid']}")
+    if row.get("remote"):
+        parts.append(f"logged in from {row['remote']}")
     return ", ".join(parts)
 
 

@@ -131,7 +131,7 @@ def reachable_from(policy: Policy, sources: AddressSet) -> tuple[str, ...]:
 
 
 def _where(socket: Listener) -> str:
-    who = ", ".join(part for part in (socket.owner.process, socket.owner.unit) if part)
+    who = str(socket.owner)
     return f"{socket} ({who})" if who else str(socket)
 
 
@@ -244,6 +244,7 @@ def _finding(
             "reachable_from": list(names),
             "exe": socket.owner.exe,
             "uid": socket.uid,
+            **socket.owner.origin,
             **known,
             **({"by": by} if by else {}),
             **({"fix": fix} if fix else {}),
