@@ -40,6 +40,7 @@ listeners = 0.1
 status = "{folder}/status.json"
 state = "{folder}/state"
 catalogue = "{folder}/catalogue.d"
+trace = "{folder}/no-trace-instance"
 """
 
 

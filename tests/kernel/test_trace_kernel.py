@@ -209,27 +209,36 @@ def host(netns: Netns, tmp_path: Path, instance: Path) -> Iterator[GuardedHost]:
     """A host whose daemon polls once an hour, so that it hears of listeners through their announcements alone."""
     with guarded_host(netns, tmp_path) as guarded:
         text = guarded.config.read_text()
-        text = text.replace("listeners = 0.1", "listeners = 3600").replace(
-            "[paths]", f'[paths]\ntrace = "{instance}"'
-        )
+        text = text.replace("listeners = 0.1", "listeners = 3600")
+        text = text.replace(f"{tmp_path}/no-trace-instance", str(instance))
         guarded.config.write_text(text)
         yield guarded
 
 
-REDIS = "import socket, sys, time\ns = socket.create_server(('0.0.0.0', int(sys.argv[1])))\ntime.sleep({})"
+REDIS = """\
+import socket, sys, time
+with socket.create_server(("0.0.0.0", 6390)):
+    time.sleep(0.05)
+print("closed", flush=True)
+sys.stdin.read()
+"""
+"""Its process outlives its socket: of one that is gone as well, nobody could tell whose namespace it was in."""
 
 
-def test_a_redis_that_lives_50_ms_is_told_and_over(host: GuardedHost) -> None:
+def test_a_redis_that_listens_for_50_ms_is_told_and_over(host: GuardedHost) -> None:
     host.start()
     assert host.status()["daemon"]["events"] == "tracefs"
     assert host.status()["daemon"]["events_reason"] is None
-    command = "exec -a redis-server " + sys.executable + ' -c "$0" 6390'
+    command = ["bash", "-c", 'exec -a redis-server "$0" -c "$1"', sys.executable, REDIS]
 
-    host.netns.run("bash", "-c", command, REDIS.format(0.05))
-
-    (line,) = host.wait_for("service_exposed")
-    assert "port=6390" in line
-    host.wait_for("service_exposed", "resolved")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as redis:
+        assert redis.stdin is not None
+        assert redis.stdout is not None
+        assert redis.stdout.readline() == "closed\n"
+        (line,) = host.wait_for("service_exposed")
+        assert "port=6390" in line
+        host.wait_for("service_exposed", "resolved")
+        redis.stdin.close()
 
 
 def test_a_listener_is_found_without_polling(host: GuardedHost) -> None:
@@ -244,9 +253,6 @@ def test_a_listener_is_found_without_polling(host: GuardedHost) -> None:
 
 def test_a_daemon_without_an_instance_says_why_it_polls(netns: Netns, tmp_path: Path) -> None:
     with guarded_host(netns, tmp_path) as polling:
-        polling.config.write_text(
-            polling.config.read_text().replace("[paths]", f'[paths]\ntrace = "{tmp_path}/none"')
-        )
         polling.start()
         daemon = polling.status()["daemon"]
         assert daemon["events"] == "polling"

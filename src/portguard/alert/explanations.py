@@ -32,8 +32,9 @@ class Explanation:
 EXPLANATIONS: dict[Kind, Explanation] = {
     Kind.SERVICE_EXPOSED: Explanation(
         subject="@PORTGUARD_SERVICE@ on port @PORTGUARD_PORT@ can be reached by strangers",
-        priority="2 (3 when it cannot be judged)",
-        when="JMX, JDWP or Redis, on whatever port, is reachable beyond its documented zone",
+        priority="2 to 5, by protection and reach",
+        when="JMX, JDWP or Redis, on whatever port, is reachable beyond its documented zone; 2 where nothing protects it or"
+        " that cannot be told",
         cause="A program of this host listens on a network address, speaks a protocol that gives whoever reaches it power over"
         " the host or its data, and the ruleset lets in more than the documents name.",
         impact="Whoever can connect can read and change data, and through JMX and JDWP run programs.",
@@ -45,10 +46,11 @@ EXPLANATIONS: dict[Kind, Explanation] = {
     ),
     Kind.RESERVED_ADDRESS_IN_USE: Explanation(
         subject="A reserved address range is in use on this host",
-        priority="2",
-        when="an address, route or neighbour lies in a reserved range",
-        cause="An interface, a route, a neighbour, a rule or a connection uses addresses that the product keeps for itself"
-        " (10.28.32.0/26 for Printum), or that [reserved] names.",
+        priority="2 (5 when a network merely contains the range, or a rule denies it)",
+        when="an address, route, neighbour, rule, set element, listener, connection, DHCP lease or container network is of a"
+        " reserved range",
+        cause="An interface, a route, a neighbour, a rule, a lease or a connection uses addresses that the product keeps for"
+        " itself (10.28.32.0/26 for Printum), or that [reserved] names.",
         impact="The product's internal network and this one answer for the same addresses: traffic goes to the wrong end, or"
         " somebody stands where the product expects itself.",
         done="Reported it. portguard never changes addresses or routes.",

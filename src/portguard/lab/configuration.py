@@ -41,6 +41,8 @@ def text(roles: Iterable[str], topology: Topology, folder: Path, catalogue: Path
         f"status = {json.dumps(str(folder / 'status.json'))}",
         f"state = {json.dumps(str(folder / 'state'))}",
         f"catalogue = {json.dumps(str(catalogue))}",
+        # Its announcements are for the daemon that guards the machine: whoever reads them takes them away.
+        f"trace = {json.dumps(str(folder / 'no-trace-instance'))}",
     ]
     return "\n".join(lines) + "\n"
 
