@@ -22,7 +22,7 @@ from portguard.core.render import ARMED, OWN_TABLE, own_table
 from portguard.model.apply import apply
 from portguard.model.exposure import Application, Exposure
 from portguard.model.listener import Owner
-from portguard.model.net import AddressSet, Transport
+from portguard.model.net import AddressSet, PortRange, Transport
 from portguard.model.path import Outcome
 from portguard.model.policy import Mode
 from portguard.model.ruleset import Chain, Rule, Ruleset, Table
@@ -165,7 +165,7 @@ class TestWhatIsSpared:
 
     def test_failsafe_ports_are_spared(self) -> None:
         policy = sites.policy(
-            mode=Mode.CONTAIN, failsafe=(replace(FAILSAFE[0], ports=sites.PortRange(6390, 6391)),)
+            mode=Mode.CONTAIN, failsafe=(replace(FAILSAFE[0], ports=PortRange(6390, 6391)),)
         )
         found = contain.work_out(policy, seen(6390), redis(6390))
 
