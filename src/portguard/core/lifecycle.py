@@ -98,6 +98,9 @@ def advance(
                 raised=raised,
                 flapping=entry is not None and entry.flapping,
             )
+        elif entry.alerted is not None and finding.severity.priority < entry.finding.severity.priority:
+            # It got worse since people were told: a Redis whose password is gone is news, on whatever port it was known.
+            entry = replace(entry, alerted=None)
         entry = replace(entry, finding=finding)
         ready = entry.seen + grace.get(finding.kind, 0.0)
         if entry.alerted is None and now < ready:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from portguard.core.lifecycle import FLAP_COUNT, FLAP_WINDOW, AlertState, Book, advance
@@ -34,6 +35,17 @@ def test_an_alarm_is_told_once_and_its_end_with_how_long_it_lasted() -> None:
     assert life.at(61) == ["resolved JMX"]
     assert life.lasted == [61.0]
     assert life.at(62) == []
+
+
+def test_a_finding_that_gets_worse_is_told_again_and_one_that_gets_better_is_not() -> None:
+    life = Life()
+    better = replace(JMX, severity=Severity.ERROR, message="JMX with a password")
+    life.at(0, better)
+
+    assert life.at(10, JMX) == ["firing JMX"]
+    assert life.at(11, JMX) == []
+    assert life.at(20, better) == []
+    assert life.at(30) == ["resolved JMX with a password"]
 
 
 def test_a_finding_within_its_grace_is_told_to_nobody() -> None:

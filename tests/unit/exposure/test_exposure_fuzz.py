@@ -243,9 +243,8 @@ def test_any_redis_is_classified_and_told_safely(
 ) -> None:
     process = Written(["redis-server", *arguments] if len(arguments) != 1 else arguments, {}, text)
     listeners = sockets(name_, unit)
-    found = judge_redis(
-        process, listeners, Threads(names=("bio_aof",), complete=True), lambda _: tuple(arguments) or None
-    )  # type: ignore[arg-type]
+    threads = Threads(names=("bio_aof",), complete=True)
+    found = judge_redis(process, listeners, threads, lambda _: tuple(arguments) or None)  # type: ignore[arg-type]
 
     assert process.files <= 2 * 8 + 2
     assert set(found) == set(PORTS)
