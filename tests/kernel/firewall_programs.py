@@ -67,6 +67,7 @@ while [ ! -S /run/bus ]; do sleep 0.05; done
 /usr/bin/python3 /usr/sbin/firewalld --nofork --nopid --log-file=/log >/dev/null 2>&1 & firewall=$!
 for try in $(seq 200); do nft list chain inet firewalld filter_IN_work_allow 2>/dev/null | grep -q 631 && break; sleep 0.1; done
 sleep 0.5
+# then
 kill -9 $firewall $bus  # ended otherwise, it would take its rules along
 nft list chain inet firewalld filter_IN_work_allow | grep -q 631
 """
@@ -160,14 +161,15 @@ logpath = /web.log
 X
 printf '[Definition]\\nfailregex = ^bad <HOST>$\\n' > /etc/fail2ban/filter.d/web.conf
 touch /web.log
-fail2ban-server -f -s /run/fail2ban.sock -p /run/fail2ban.pid --logtarget /fail2ban.log start >/dev/null 2>&1 & server=$!
-client() { fail2ban-client -s /run/fail2ban.sock "$@"; }
-for try in $(seq 100); do client ping >/dev/null 2>&1 && break; sleep 0.1; done
-client set web banip 10.9.0.1 2001:db8::1
-client set printing banip 192.0.2.7 fd20::5
+mkdir -p /run/fail2ban
+fail2ban-server -f --logtarget /fail2ban.log start >/dev/null 2>&1 & server=$!
+for try in $(seq 100); do fail2ban-client ping >/dev/null 2>&1 && break; sleep 0.1; done
+fail2ban-client set web banip 10.9.0.1 2001:db8::1
+fail2ban-client set printing banip 192.0.2.7 fd20::5
 for try in $(seq 100); do [ "$(nft list ruleset | grep -cE '192.0.2.7|fd20::5|10.9.0.1|2001:db8::1')" = 4 ] && break; sleep 0.1; done
-kill -9 $server  # ended otherwise, it would take its rules along
 [ "$(nft list ruleset | grep -cE '192.0.2.7|fd20::5|10.9.0.1|2001:db8::1')" = 4 ]
+# then
+kill -9 $server  # ended otherwise, it would take its rules along
 """
 
 _DOCKER = """
@@ -185,7 +187,7 @@ iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 iptables -t nat -A POSTROUTING -s 10.3.0.0/24 ! -o eth2 -j MASQUERADE
 iptables -t nat -A DOCKER -i eth2 -j RETURN
 iptables -t nat -A DOCKER ! -i eth2 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.3.0.10:8080
-iptables -t nat -A DOCKER ! -i eth2 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.3.0.10:443
+iptables -t nat -A DOCKER ! -i eth2 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.3.0.10:9100
 iptables -P INPUT DROP
 iptables -A INPUT -p tcp --dport 22 -j ACCEPT
 """
@@ -254,6 +256,13 @@ PROGRAMS = {
     "docker": _DOCKER,
     "docker, nftables": _DOCKER_NFTABLES,
 }
+
+
+def script(program: str, then: str) -> str:
+    """Tell a program what it is told, and run a further command while it is still running."""
+    text = PROGRAMS[program]
+    return text.replace("# then\n", f"{then}\n") if "# then\n" in text else f"{text}\n{then}\n"
+
 
 CONTAINER = "ceth0"
 """Interface of the container that netavark connects."""

@@ -49,7 +49,7 @@ def smallest_fix(ruleset: Ruleset, ask: PathClass, branch: Branch, links: Links 
     for head in (False, True) if branch.by.handle is None else (False,):
         # A rule at the end of a chain comes too late where a limit rejects before it; then it goes to the head.
         wanted = branch.sources if head else sources
-        changed = _with_accept(ruleset, ask, branch.by, wanted, head=head)
+        changed = _with_accept(ruleset, ask, branch, wanted, head=head)
         if changed is None:
             return None
         found = _judged(ruleset, changed, ask, branch, wanted, links, head=head)
@@ -80,18 +80,32 @@ def _judged(  # noqa: PLR0917 - a change, and what it is an answer to
     shut = [left for left in rest if left.outcome is not Outcome.UNKNOWN]
     return Fix(
         owner=owner,
-        command=remedy(owner, by, ask.transport, str(ask.port), _networks(sources), head=head),
+        command=remedy(
+            owner,
+            by,
+            ask.transport,
+            str(ask.port),
+            _networks(sources),
+            head=head,
+            translated=_is_translated(branch),
+        ),
         then=(shut or rest)[0].by if rest else None,
         also_opens=tuple(str(network) for network in opened.networks()),
     )
 
 
+def _is_translated(branch: Branch) -> bool:
+    """Whether the packets read another port by the time they are shut out."""
+    return any(step.effect.startswith("translated") for step in branch.trail)
+
+
 def _with_accept(
-    ruleset: Ruleset, ask: PathClass, by: RuleRef, sources: AddressSet, *, head: bool
+    ruleset: Ruleset, ask: PathClass, branch: Branch, sources: AddressSet, *, head: bool
 ) -> Ruleset | None:
     """Copy the ruleset with rules that accept the packets: before the deciding rule, or at an end of the chain."""
-    table = ruleset.tables.get(by.table)
-    if table is None or by.chain not in table.chains:
+    by = branch.by
+    table = None if by is None else ruleset.tables.get(by.table)
+    if by is None or table is None or by.chain not in table.chains:
         return None
     rules = list(table.rules_of(by.chain))
     place = 0 if head else len(rules)
@@ -101,7 +115,11 @@ def _with_accept(
             return None
         place = places[0]
     added = [
-        Rule(chain=by.chain, handle=0, expr=tuple(_match(ask, family, networks)))
+        Rule(
+            chain=by.chain,
+            handle=0,
+            expr=tuple(_match(ask, family, networks, translated=_is_translated(branch))),
+        )
         for family, networks in (("ip", sources.v4), ("ip6", sources.v6))
         if networks and by.table.family in {family, "inet", "netdev"}
     ]
@@ -112,7 +130,9 @@ def _with_accept(
     )
 
 
-def _match(ask: PathClass, family: str, networks: Sequence[tuple[int, int]]) -> list[Json]:
+def _match(
+    ask: PathClass, family: str, networks: Sequence[tuple[int, int]], *, translated: bool
+) -> list[Json]:
     version = AddressSet(tuple(networks)) if family == "ip" else AddressSet((), tuple(networks))
     members = [
         {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}}
@@ -127,7 +147,11 @@ def _match(ask: PathClass, family: str, networks: Sequence[tuple[int, int]]) -> 
             }
         }
     ]
-    if ask.port is not None:
+    if ask.port is not None and translated:
+        protocol = {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": ask.transport.value}
+        original = {"ct": {"key": "proto-dst", "dir": "original"}}
+        out += [{"match": protocol}, {"match": {"op": "==", "left": original, "right": ask.port}}]
+    elif ask.port is not None:
         left = {"payload": {"protocol": ask.transport.value, "field": "dport"}}
         out.append({"match": {"op": "==", "left": left, "right": ask.port}})
     return [*out, {"accept": None}]

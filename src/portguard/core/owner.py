@@ -24,6 +24,7 @@ class Owner(StrEnum):
     FAIL2BAN = "fail2ban"
     CROWDSEC = "crowdsec"
     FOOMUURI = "foomuuri"
+    SHOREWALL = "shorewall"
     IPTABLES = "iptables"
     NFTABLES = "nftables"
     """The administrator, in nft's own language."""
@@ -55,6 +56,10 @@ def owner_of(ruleset: Ruleset, ref: RuleRef) -> Owner:
     """Name who has to change a rule or policy: by its chain, else by its table."""
     table = ruleset.tables.get(ref.table, Table(key=ref.table))
     by_chain = None if table.key == OWN_TABLE else _by_name(ref.chain, _CHAINS)
+    if ref.chain == "FORWARD" and "DOCKER-USER" in table.chains:
+        return (
+            Owner.DOCKER
+        )  # It sets the policy of that chain itself, and asks for other people's rules in its own.
     return by_chain or owner_of_table(table)
 
 
@@ -66,6 +71,8 @@ def owner_of_table(table: Table) -> Owner:
         return owner
     if any(name.startswith(("ufw-", "ufw6-")) for name in table.chains):
         return Owner.UFW
+    if "shorewall" in table.chains:
+        return Owner.SHOREWALL
     if any(name in _IPTABLES_CHAINS and chain.base for name, chain in table.chains.items()):
         # iptables-nft names its base chains in capitals; a person who writes nft does not.
         return Owner.IPTABLES
