@@ -45,8 +45,6 @@ class JvmOptions:
     ports: set[int] = field(default_factory=set)
     """Of JMX registries."""
     rmi_ports: set[int] = field(default_factory=set)
-    agent: bool = False
-    """Some option speaks of a JMX agent."""
     authenticate: bool = True
     tls: bool = True
     certificate: bool | None = None
@@ -149,7 +147,6 @@ class _Collector:
                         self._property(key.removeprefix(_PREFIX), setting)
             case _:
                 pass
-        out.agent |= name.startswith(("jmxremote", "config.file"))
         return True
 
     def _debugger(self, text: str) -> bool:

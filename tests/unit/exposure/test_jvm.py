@@ -96,7 +96,7 @@ def test_where_neither_counters_nor_threads_can_be_read_every_port_is_unknown(ru
 
 
 def test_an_agent_with_counters_missing_is_as_protected_as_its_options_say() -> None:
-    options = JvmOptions(ports={9010}, rmi_ports={9011}, agent=True, authenticate=False, tls=True)
+    options = JvmOptions(ports={9010}, rmi_ports={9011}, authenticate=False, tls=True)
 
     assert said((9010, 9011), None, options, threads(RMI, RMI)) == {9010: "jmx tls", 9011: "jmx-rmi tls"}
     options.complete = False
