@@ -95,7 +95,6 @@ def _complete(script: Path, *words: str) -> list[str]:
     [
         (("pl",), ["plan"]),
         (("plan", "--m"), ["--mode"]),
-        (("plan", "--mode", ""), ["observe", "heal"]),
         (("catalogue", "s"), ["show"]),
         (("catalogue", "show", "--fe"), ["--feature"]),
         (("explain", "--role", ""), []),
@@ -104,6 +103,14 @@ def _complete(script: Path, *words: str) -> list[str]:
 )
 def test_bash_completes(folder: Path, words: tuple[str, ...], offered: list[str]) -> None:
     assert _complete(folder / "portguard.bash", *words) == offered
+
+
+def test_bash_completes_the_choices_of_an_option(folder: Path) -> None:
+    (plan,) = (row for row in parsers.commands() if row.name == "plan")
+    (mode,) = (option for option in plan.options if "--mode" in option.flags)
+
+    assert "heal" in mode.choices
+    assert _complete(folder / "portguard.bash", "plan", "--mode", "") == list(mode.choices)
 
 
 def test_bash_completes_a_file_where_one_is_wanted(folder: Path) -> None:
