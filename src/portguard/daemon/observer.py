@@ -147,7 +147,9 @@ class Observer:
             return False
         self._connections_at = now + _CONNECTIONS
         before = self._connections
-        self._connections = self._read(Scope.CONNECTIONS, lambda: self._world.peers.connections(self._reserved))
+        self._connections = self._read(
+            Scope.CONNECTIONS, lambda: self._world.peers.connections(self._reserved)
+        )
         return self._connections != before
 
     def snapshot(self) -> Snapshot:

@@ -100,7 +100,10 @@ def test_a_wrong_command_line_is_one_line_and_64(arguments: list[str], complaint
             ),
             ["extra[0].port", "70000", "extra[1].port"],
         ),
-        ("role = 'printum/portal'\nmode = 'enforce'", ["mode: enforce denies what is not documented and is not available"]),
+        (
+            "role = 'printum/portal'\nmode = 'enforce'",
+            ["mode: enforce denies what is not documented and is not available"],
+        ),
     ],
     ids=[
         "missing",
