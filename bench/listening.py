@@ -12,6 +12,7 @@ import random
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ from bench import processes, server
 from bench.figures import Figure, Samples, absent
 from bench.sandbox import PYTHON, child, helper, say
 from bench.tracing import trace_instance
+from portguard.kernel.trace import BINDS, LISTENS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.sandbox import Helper
 
@@ -62,7 +64,7 @@ def measure(*, quick: bool) -> list[Figure]:
                 say("listeners that the kernel announces")
                 found = [_once(opener, journal, next(ports), pause=0.2) for _ in range(times)]
                 figures.append(_figure("portguard, announced", found, AIM_ANNOUNCED))
-                figures += _storm(ours.pid, instance, 2.0 if quick else 15.0)
+                figures += _storm(ours.pid, 2.0 if quick else 15.0)
         server.write_config(trace=NO_INSTANCE)
         with server.daemon(), _ss() as seen:
             time.sleep(_SETTLE)
@@ -143,42 +145,47 @@ def _read_ss(lines: Iterator[str], arrivals: queue.Queue[tuple[int, int]]) -> No
         arrivals.put((int(at), int(port)))
 
 
-def _storm(daemon: int, instance: Path, seconds: float) -> Iterator[Figure]:
+def _storm(daemon: int, seconds: float) -> Iterator[Figure]:
     """Let connections rain, and see what the daemon does about it."""
-    say("a storm of connections")
+    case = "a storm of connections"
     with ExitStack() as stack:
         makers = [
             stack.enter_context(helper("bench.storm", str(30000 + number))) for number in range(_STORMS)
         ]
+        pids = [int(maker.ask("pid")) for maker in makers]
+        # Announcements are those of the whole machine: a second instance counts what comes of the storm alone.
+        counter = stack.enter_context(trace_instance("portguard-count"))
+        for event in (LISTENS, BINDS):
+            condition = (counter / event / "filter").read_text().strip()
+            whose = " || ".join(f"common_pid=={pid}" for pid in pids)
+            (counter / event / "filter").write_text(f"({condition}) && ({whose})")
         time.sleep(1.0)
-        events, ticks, began = _events(instance), processes.cpu_ticks(daemon), time.monotonic()
+        say(f"nothing in particular, for {seconds:.0f} s")
+        calm = _used(daemon, lambda: time.sleep(seconds))
+        say(f"a storm of connections, for {seconds:.0f} s")
         counts: list[int] = []
-        threads = [
-            threading.Thread(target=lambda maker=maker: counts.append(int(maker.ask(str(seconds)))))
-            for maker in makers
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        passed = time.monotonic() - began
-        used = (processes.cpu_ticks(daemon) - ticks) / os.sysconf("SC_CLK_TCK")
-        announced = _events(instance) - events
-    rate = sum(counts) / passed
-    case = "a storm of connections"
-    note = f"{rate:,.0f} connections/s over {passed:.0f} s"
-    yield Figure(
-        case=case,
-        subject="announcements",
-        unit="",
-        samples=Samples.of([float(announced)]),
-        aim=0.0,
-        note=note,
-    )
-    used_percent = Samples.of([100.0 * used / passed])
-    yield Figure(
-        case=case, subject="CPU of portguard", unit="% of a core", samples=used_percent, aim=AIM_STORM
-    )
+        events = _events(counter)
+        with ThreadPoolExecutor() as pool:
+            storm = _used(
+                daemon, lambda: counts.extend(pool.map(lambda maker: int(maker.ask(str(seconds))), makers))
+            )
+        announced = _events(counter) - events
+    note = f"{sum(counts) / seconds:,.0f} connections/s over {seconds:.0f} s"
+    for subject, unit, value, aim in (
+        ("announcements", "", float(announced), 0.0),
+        ("CPU of portguard", "% of a core", storm, AIM_STORM),
+        ("the same, without a storm", "% of a core", calm, None),
+    ):
+        yield Figure(case=case, subject=subject, unit=unit, samples=Samples.of([value]), aim=aim, note=note)
+        note = ""
+
+
+def _used(pid: int, meanwhile: Callable[[], object]) -> float:
+    """Give the part of a core, in per cent, that a process uses meanwhile."""
+    ticks, began = processes.cpu_ticks(pid), time.monotonic()
+    meanwhile()
+    used = (processes.cpu_ticks(pid) - ticks) / os.sysconf("SC_CLK_TCK")
+    return 100.0 * used / (time.monotonic() - began)
 
 
 def _events(instance: Path) -> int:

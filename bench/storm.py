@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -12,11 +13,11 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def main() -> None:
-    """Answer ``SECONDS`` with the number of connections made in that time, until there is nothing more to read."""
+    """Answer ``SECONDS`` with the number of connections made in that time, and ``pid`` with the number of this process."""
     with socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=1024) as server:
         print("ready", flush=True)
         for line in sys.stdin:
-            print(_storm(server, float(line)), flush=True)
+            print(os.getpid() if line == "pid\n" else _storm(server, float(line)), flush=True)
 
 
 def _storm(server: socket.socket, seconds: float) -> int:

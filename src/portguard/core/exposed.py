@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from portguard.core.danger import described, severity
@@ -118,10 +119,16 @@ def _client_socket(transport: Transport, port: int) -> bool:
 
 def reachable_from(policy: Policy, sources: AddressSet) -> tuple[str, ...]:
     """Name who is among these sources: zones of the configuration, and ``anyone else`` for the rest."""
+    return _names(tuple(policy.zones.items()), sources)
+
+
+@lru_cache(maxsize=64)
+def _names(zones: tuple[tuple[str, AddressSet], ...], sources: AddressSet) -> tuple[str, ...]:
+    """Name the sources. Most ports are open to the same ones, and to name them anew for each took half of a look."""
     names: list[str] = []
     rest = sources
     # Zones before single servers, and of several names for the same hosts only the first.
-    for zone, networks in sorted(policy.zones.items(), key=lambda row: ("/" in row[0], row[0])):
+    for zone, networks in sorted(zones, key=lambda row: ("/" in row[0], row[0])):
         if rest & networks:
             names.append(zone)
             rest -= networks
