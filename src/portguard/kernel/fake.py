@@ -295,7 +295,8 @@ class _FakePeers:
     def connections(self, networks: AddressSet) -> tuple[Connection, ...]:
         """All connections with a peer in these networks, sorted."""
         _fail(self._kernel, Scope.CONNECTIONS)
-        return tuple(sorted(row for row in self._kernel.connections if row.peer in networks))
+        seen = (row for row in self._kernel.connections if row.peer in networks)
+        return tuple(sorted(seen, key=lambda row: row.order))
 
 
 class _FakeFiles:

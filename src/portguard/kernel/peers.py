@@ -79,7 +79,7 @@ class Peers:
         """All connections with a peer in these networks, sorted; those of one thing. Raises ObserveError."""
         found = list(islice(self._records(networks), _MOST))
         owners = self._owners.find([record for record, _, _ in found if record.inode][:_OWNED]).owners
-        return tuple(sorted(_connection(*row, owners) for row in found))
+        return tuple(sorted((_connection(*row, owners) for row in found), key=lambda row: row.order))
 
     def _records(self, networks: AddressSet) -> Iterator[tuple[Record, bytes, str]]:
         """Ask in both families: a dual-stack socket has its IPv4 peers in the list of IPv6."""

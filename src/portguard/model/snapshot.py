@@ -77,7 +77,7 @@ class Links:
     neighbours: tuple[Neighbour, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A connected socket whose peer was asked for. A v4-mapped peer is given as the IPv4 address that it is."""
 
@@ -90,6 +90,12 @@ class Connection:
     """``established``, ``opening``, ``closing``, or ``closed`` within the last minute (TIME_WAIT)."""
     owner: Owner = field(compare=False)
     """Who holds the socket; nothing is known of one that is closed."""
+
+    @property
+    def order(self) -> tuple[int, int, int, int, int, str, str]:
+        """What to sort by: Python does not compare addresses of two IP versions."""
+        ends = (self.peer.version, int(self.peer), self.peer_port, int(self.local), self.local_port)
+        return (*ends, self.transport, self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
