@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent.parent
-TESTS = ("tests/unit/core/test_path_cases.py", "tests/unit/core/test_path_unknown.py")
+TESTS = tuple(f"tests/unit/core/test_path_{name}.py" for name in ("cases", "unknown", "served"))
 
 MISTAKES = {
     "priorities the wrong way round": ("core/path/hooks.py", "station.priority)", "-station.priority)"),
@@ -25,6 +25,10 @@ MISTAKES = {
     "a field that is absent matches": ("core/path/lookup.py", "if ABSENT in values:", "if False:"),
     "tcp reset for every protocol": ("core/path/rules.py", 'if code[0] == "tcp reset":\n            return [', "if False:\n            return ["),
     "families of reject confused": ("core/path/rules.py", '"ipv4" if code[0]', '"ipv6" if code[0]'),
+    "v4-mapped addresses read as IPv6": ("core/reach.py", "str(mapped or listener.address)", "str(listener.address)"),
+    "a translation that changes nothing": ("core/path/effects.py", "rewritten=_rewritten(", "rewritten=True or _rewritten("),
+    "packets from port 0": ("core/path/headers.py", "((1, 65535),) if", "((0, 65535),) if"),
+    "a limit that lets everything through": ("core/path/walk.py", "going.append(flow._replace(doubt=op.reason))\n                out.append(flow)", "going.append(flow)"),
     "a set that was not read is empty": ("core/path/lookup.py", "if self.unread:", "if False:"),
 }  # fmt: skip
 
