@@ -11,12 +11,11 @@ from bench import server
 from bench.figures import Figure, Samples
 from bench.sandbox import run, say
 from bench.shapes import SHAPES, addition, blocklist, concatenations
-from portguard.core.path import begin
+from portguard.core.path import settle
 from portguard.core.reach import Reach
 from portguard.daemon.observer import Observer
 from portguard.daemon.site import load_site
 from portguard.kernel.real import open_world
-from portguard.model.ruleset import Ruleset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +70,7 @@ class _Bench:
 
     def forget(self) -> None:
         """Know nothing any longer."""
-        nothing = Ruleset(generation=0, tables={})
-        begin(nothing)
-        begin(nothing)
+        settle(None)
         self._observer = Observer(self._world)
 
     def read(self) -> Snapshot:

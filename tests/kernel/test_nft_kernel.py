@@ -21,7 +21,7 @@ from portguard.model.ruleset import Chain, TableKey
 from portguard.model.transaction import ChainOp, RuleOp, TableOp, Transaction, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from namespaces import Netns
@@ -308,10 +308,10 @@ def test_a_read_that_somebody_wrote_into_is_made_again(
     netns.nft("add table ip a", "add table ip b")
     listing, times = nft_command.list_ruleset, 0
 
-    def interrupted() -> tuple[object, bool]:
+    def interrupted(meanwhile: Callable[[], None]) -> tuple[object, bool]:
         nonlocal times
         times += 1
-        document = listing()
+        document = listing(meanwhile)
         if times < 3:
             netns.nft(f"add table ip during{times}")
         return document
@@ -331,9 +331,9 @@ def test_a_ruleset_that_never_rests_cannot_be_read(
     netns.nft("add table ip a")
     listing = nft_command.list_ruleset
 
-    def interrupted() -> tuple[object, bool]:
+    def interrupted(meanwhile: Callable[[], None]) -> tuple[object, bool]:
         netns.nft("delete table ip a", "add table ip a")
-        return listing()
+        return listing(meanwhile)
 
     monkeypatch.setattr(nft, "list_ruleset", interrupted)
 

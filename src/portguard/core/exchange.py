@@ -10,7 +10,7 @@ from portguard.core.lifecycle import Book
 from portguard.core.limits import Limiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from portguard.core.guests import Shape
@@ -108,6 +108,8 @@ class WorldSeen:
     """Seconds since somebody last changed the ruleset."""
     change: RulesetChange | None = None
     """The last change that somebody else made."""
+    checkpoint: Callable[[], None] | None = None
+    """Called now and then while all of this is judged. By raising it ends the step, which is then as if it had never begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portguard.core.path import begin, evaluate
+from portguard.core.path import evaluate
 from portguard.model.net import EVERYTHING, LOOPBACK, AddressSet, merge
 from portguard.model.path import Branch, Outcome, PathClass, PathReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from portguard.model.listener import Listener
     from portguard.model.net import PortRange, Transport
@@ -24,17 +24,21 @@ class Reach:
     """Path evaluations over one ruleset. Pure: the same questions have the same answers."""
 
     def __init__(
-        self, ruleset: Ruleset | None, links: Links | None, listeners: Iterable[Listener] | None
+        self,
+        ruleset: Ruleset | None,
+        links: Links | None,
+        listeners: Iterable[Listener] | None,
+        checkpoint: Callable[[], None] | None = None,
     ) -> None:
+        """Begin with no answers. ``checkpoint`` is called before each evaluation, and may end everything by raising."""
         self._ruleset = ruleset
         self._links = links
+        self._checkpoint = checkpoint
         self._own = own_addresses(links)
         self._bound: dict[tuple[Transport, int], list[Listener]] = {}
         for listener in listeners or ():
             self._bound.setdefault((listener.transport, listener.port), []).append(listener)
         self._reports: dict[tuple[Transport, int | None], PathReport] = {}
-        if ruleset is not None:
-            begin(ruleset)
 
     def port(self, transport: Transport, port: int | None) -> PathReport:
         """Say what happens to new connections from anywhere to a port; unknown where the ruleset could not be read."""
@@ -61,6 +65,8 @@ class Reach:
                     ),
                 )
             )
+        if self._checkpoint is not None:
+            self._checkpoint()
         destination = self.destination(transport, port)
         versions = AddressSet(
             FROM_NETWORK.v4 if destination.v4 else (), FROM_NETWORK.v6 if destination.v6 else ()

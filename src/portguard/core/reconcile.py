@@ -161,7 +161,7 @@ def _world_seen(state: State, event: WorldSeen) -> tuple[State, tuple[Command, .
         state, mending = _mend(state, ruleset.tables.get(OWN_TABLE), actor, began, at, announced=False)
         commands += mending or deadman.arming(state, at)
 
-    reach = Reach(ruleset, snapshot.links, snapshot.listeners)
+    reach = Reach(ruleset, snapshot.links, snapshot.listeners, event.checkpoint)
     state, calm = _at_rest(state, event)
     if not calm:
         commands.append(Look(after=policy.limits.settle - event.quiet))

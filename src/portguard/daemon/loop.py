@@ -41,6 +41,7 @@ from portguard.core.exchange import (
 )
 from portguard.core.reconcile import step
 from portguard.core.render import OWN_TABLE
+from portguard.daemon.announcements import Announcements, OvertakenError
 from portguard.daemon.authors import Authors
 from portguard.daemon.control import open_control
 from portguard.daemon.errands import Errands
@@ -49,6 +50,7 @@ from portguard.daemon.observer import Observer
 from portguard.daemon.publisher import Publisher
 from portguard.daemon.settings import Settings
 from portguard.daemon.share import Share
+from portguard.daemon.spare import Spare
 from portguard.daemon.words import host_words
 from portguard.errors import NftError
 
@@ -62,7 +64,6 @@ if TYPE_CHECKING:
     from portguard.daemon.watch import ConfigWatch
     from portguard.kernel.world import World
     from portguard.model.config import Intervals
-    from portguard.model.ruleset import RulesetChange
     from portguard.model.snapshot import Gap
 
 _RETRY_BLIND = 5.0
@@ -106,11 +107,12 @@ class Daemon:
         self._look_at: float | None = now
         self._share = Share(now)
         self._overtaken = False
+        self._spare = Spare()
+        self._announced = Announcements(world.ruleset_events, world.clock)
+        world.firewall.meanwhile = self._announced.checkpoint
         self._poll_at = now + self._intervals.listeners
         self._full_at = now + self._intervals.full
         self._heartbeat_at = now
-        self._foreign_at = float("-inf")
-        self._foreign: RulesetChange | None = None
         self._ready = False
         self._stopping = False
 
@@ -200,7 +202,7 @@ class Daemon:
             self._stopping = True
 
     def _on_ruleset(self) -> None:
-        events = self._world.ruleset_events.read()
+        events = self._announced.take()
         if events.lost:
             self._observer.everything_changed()
             self._look_soon(0.0)
@@ -210,10 +212,7 @@ class Daemon:
         foreign = [change for change in events.changes if not change.own]
         if not foreign:
             return
-        self._foreign = foreign[-1]
-        self._foreign_at = self._clock.monotonic()
-        ours = [change for change in foreign if OWN_TABLE in change.tables]
-        if ours:
+        if ours := [change for change in foreign if OWN_TABLE in change.tables]:
             table, read = self._observer.own_table()
             if read:
                 self._events.append(OwnTableSeen(at=self._moment(), table=table, change=ours[0]))
@@ -235,31 +234,38 @@ class Daemon:
     def _look(self) -> None:
         self._look_at = None
         began = self._clock.monotonic()
-        snapshot = self._observer.snapshot()
-        if not self._overtaken:
-            # A large ruleset takes a second to read and another to judge: drift announced meanwhile is mended in between,
-            # and the look, which is history then, is taken up again. Twice in a row would starve it.
-            self._on_ruleset()
-            if self._events:
-                self._overtaken = True
-                self._drain()
-                self._look_soon(0.0)
-                return
-        self._overtaken = False
-        at = self._moment()
-        self._events.append(
-            WorldSeen(
-                at=at,
-                snapshot=snapshot,
-                sensitive=self._observer.sensitive(),
-                quiet=at.monotonic - self._foreign_at,
-                change=self._foreign,
-            )
-        )
+        # A large ruleset takes seconds to read and to judge: drift announced meanwhile is mended at once, and the look, which
+        # is history then, is begun again. Twice in a row would starve it.
+        self._announced.urgent = not self._overtaken
+        try:
+            self._see()
+            self._overtaken = False
+            self._share.spend(began, self._clock.monotonic())
+        except OvertakenError:
+            self._overtaken = True
+            self._look_soon(0.0)
+        self._announced.urgent = False
+        self._on_ruleset()
         self._drain()
-        self._share.spend(began, self._clock.monotonic())
         if self._observer.blind:
             self._look_soon(_RETRY_BLIND)
+
+    def _see(self) -> None:
+        """Look at everything and judge it. Raises OvertakenError."""
+        snapshot = self._observer.snapshot()
+        self._announced.checkpoint()
+        at = self._moment()
+        seen = WorldSeen(
+            at=at,
+            snapshot=snapshot,
+            sensitive=self._observer.sensitive(),
+            quiet=self._announced.quiet(at.monotonic),
+            change=self._announced.foreign,
+            checkpoint=self._announced.checkpoint,
+        )
+        self._events.append(seen)
+        self._drain()
+        self._spare.after_look(snapshot.ruleset)
 
     # --- commands ----------------------------------------------------------------------------------------------
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from portguard.errors import NftError, ObserveError
+from portguard.kernel.world import nothing
 from portguard.model.snapshot import Gap, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from portguard.kernel.world import World
     from portguard.model.listener import Listener
@@ -76,10 +77,11 @@ def _blind(gap: Gap) -> NoReturn:
     raise ObserveError(f"{gap.scope}: {gap.reason}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Firewall:
-    gap: Gap
-    port_id: int
+    def __init__(self, *, gap: Gap, port_id: int) -> None:
+        self.gap = gap
+        self.port_id = port_id
+        self.meanwhile: Callable[[], None] = nothing
 
     def generation(self) -> int:
         """Refuse."""

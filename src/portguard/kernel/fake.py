@@ -16,7 +16,7 @@ from portguard.errors import ObserveError
 from portguard.kernel import fake_timeouts
 from portguard.kernel.fake_dump import dump
 from portguard.kernel.fake_events import FakeLinkEvents, FakeListenEvents, FakeRulesetEvents
-from portguard.kernel.world import Opened, World
+from portguard.kernel.world import Opened, World, nothing
 from portguard.model.apply import Tables, applied
 from portguard.model.listener import Listener, Owner
 from portguard.model.net import Transport
@@ -219,6 +219,7 @@ class _FakeFirewall:
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
+        self.meanwhile = nothing
 
     def generation(self) -> int:
         """Tell the number of the ruleset's present state."""
@@ -228,6 +229,7 @@ class _FakeFirewall:
     def read(self) -> Ruleset:
         """Read all tables that can be read."""
         self._may_read()
+        self.meanwhile()
         ruleset, unreadable = self._kernel.ruleset, self._kernel.unreadable
         return replace(
             ruleset,

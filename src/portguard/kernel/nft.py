@@ -15,6 +15,7 @@ from portguard.kernel.raw_rules import with_details
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.kernel.ruleset_text import join_text, needs_text
 from portguard.kernel.tables import find_table, list_tables
+from portguard.kernel.world import nothing
 from portguard.model.ruleset import Ruleset, TableKey
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Nft:
     def __init__(self, own: TableKey = OWN_TABLE) -> None:
         """Open the sockets. ``own`` is the table that is small enough to be read in process. Raises ObserveError."""
         self._own = own
+        self.meanwhile = nothing
+        """Called every few milliseconds while others' tables are being listed. By raising it ends that."""
         self._library = Libnftables()
         self._asking = open_generation()
 
@@ -113,7 +116,7 @@ class Nft:
             own = self.read_table(self._own) if found else None
             return Ruleset(generation=generation, tables={} if own is None else {self._own: own})
         try:
-            document, terse = list_ruleset()
+            document, terse = list_ruleset(self.meanwhile)
             whole = parse_ruleset(document, generation=generation, terse=terse)
         except ObserveError:
             whole = self._read_each(found, generation)
@@ -129,7 +132,7 @@ class Nft:
         ruleset = with_details(ruleset, self._asking)
         if needs_text(ruleset):
             with suppress(ObserveError):
-                ruleset = join_text(ruleset, list_text(key, monotonic() + _TIMEOUT))
+                ruleset = join_text(ruleset, list_text(key, monotonic() + _TIMEOUT, self.meanwhile))
         return with_details(ruleset, self._asking)
 
     def _read_each(self, keys: Iterable[TableKey], generation: int) -> Ruleset:
@@ -154,11 +157,11 @@ class Nft:
             return None
         terse = False
         if found.flags:
-            document, terse = list_pieces(key, until)
+            document, terse = list_pieces(key, until, self.meanwhile)
         elif in_process:
             document = self._library.listing({"table": {"family": key.family, "name": key.name}})
         else:
-            document, terse = list_table(key, until)
+            document, terse = list_table(key, until, self.meanwhile)
         ruleset = parse_ruleset(document, generation=generation, terse=terse)
         if key not in ruleset.tables:
             raise ObserveError(ruleset.unreadable.get(key, "the listing does not hold it"))

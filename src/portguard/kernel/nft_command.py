@@ -12,13 +12,13 @@ import selectors
 import shutil
 import subprocess
 from time import monotonic
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from portguard.errors import ObserveError
 from portguard.kernel.libnftables import parse_document, short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from portguard.model.ruleset import Json, TableKey
 
@@ -27,45 +27,54 @@ _TIMEOUT = 10.0
 _BOUND = 64 << 20
 """Bytes of one listing; 100,000 elements take 2 MB."""
 _PIECE = 1 << 18
+_PAUSE = 0.005
+"""Seconds between two looks at what happens meanwhile."""
+
+Meanwhile: TypeAlias = "Callable[[], None]"
 
 
 class _TooLargeError(ObserveError):
     """The listing is larger than what is worth reading."""
 
 
-def list_ruleset() -> tuple[Json, bool]:
-    """List everything; says whether the elements of sets were left out as too many. Raises ObserveError."""
-    (document,), terse = _documents([{"ruleset": None}], monotonic() + _TIMEOUT)
+def list_ruleset(meanwhile: Meanwhile) -> tuple[Json, bool]:
+    """List everything; says whether the elements of sets were left out as too many. Raises ObserveError.
+
+    ``meanwhile`` is called every few milliseconds until nft is done, and what it raises ends nft.
+    """
+    (document,), terse = _documents([{"ruleset": None}], monotonic() + _TIMEOUT, meanwhile)
     return document, terse
 
 
-def list_table(key: TableKey, until: float) -> tuple[Json, bool]:
+def list_table(key: TableKey, until: float, meanwhile: Meanwhile) -> tuple[Json, bool]:
     """List one table, until a moment of the monotonic clock. Raises ObserveError."""
-    (document,), terse = _documents([{"table": {"family": key.family, "name": key.name}}], until)
+    (document,), terse = _documents([{"table": {"family": key.family, "name": key.name}}], until, meanwhile)
     return document, terse
 
 
-def list_pieces(key: TableKey, until: float) -> tuple[Json, bool]:
+def list_pieces(key: TableKey, until: float, meanwhile: Meanwhile) -> tuple[Json, bool]:
     """List the chains, sets and maps of a table without the table itself, whose flags nft 1.0.6 cannot print.
 
     Raises ObserveError.
     """
-    kinds, terse = _documents([{"chains": None}, {"sets": None}, {"maps": None}], until)
+    kinds, terse = _documents([{"chains": None}, {"sets": None}, {"maps": None}], until, meanwhile)
     chains, sets, maps = ([row for row in kind["nftables"] if _within(row, key)] for kind in kinds)
     names = [row["chain"]["name"] for row in chains]
     of_table = {"family": key.family, "table": key.name}
-    filled, _ = _documents([{"chain": {**of_table, "name": name}} for name in names], until)
+    filled, _ = _documents([{"chain": {**of_table, "name": name}} for name in names], until, meanwhile)
     metainfo = kinds[0]["nftables"][:1]
     table = {"table": {"family": key.family, "name": key.name}}
     rows = [row for document in filled for row in document["nftables"] if _within(row, key)]
     return {"nftables": [*metainfo, table, *sets, *maps, *rows]}, terse
 
 
-def list_text(key: TableKey | None, until: float) -> str:
+def list_text(key: TableKey | None, until: float, meanwhile: Meanwhile) -> str:
     """List one table, or everything, as text with handles and without elements. Raises ObserveError."""
     what = ["ruleset"] if key is None else ["table", key.family, key.name]
     try:
-        return _output([_program(), "-a", "-t", "list", *what], b"", until).decode(errors="backslashreplace")
+        return _output([_program(), "-a", "-t", "list", *what], b"", until, meanwhile).decode(
+            errors="backslashreplace"
+        )
     except OSError as error:
         raise ObserveError(f"nft cannot be run: {error.strerror}") from error
 
@@ -79,22 +88,22 @@ def _within(row: Json, key: TableKey) -> bool:
     )
 
 
-def _documents(wanted: Sequence[Json], until: float) -> tuple[list[Json], bool]:
+def _documents(wanted: Sequence[Json], until: float, meanwhile: Meanwhile) -> tuple[list[Json], bool]:
     """List several things, without the elements of sets where all is too large. Raises ObserveError."""
     if not wanted:
         return [], False
     try:
-        return _run(wanted, until, terse=False), False
+        return _run(wanted, until, meanwhile, terse=False), False
     except _TooLargeError:
-        return _run(wanted, until, terse=True), True
+        return _run(wanted, until, meanwhile, terse=True), True
 
 
-def _run(wanted: Sequence[Json], until: float, *, terse: bool) -> list[Json]:
+def _run(wanted: Sequence[Json], until: float, meanwhile: Meanwhile, *, terse: bool) -> list[Json]:
     """Run ``nft -j`` in this thread's network namespace; returns a document for each thing. Raises ObserveError."""
     command = [_program(), "-j", *(["-t"] if terse else []), "-f", "-"]
     asked = json.dumps({"nftables": [{"list": what} for what in wanted]}).encode()
     try:
-        output = _output(command, asked, until)
+        output = _output(command, asked, until, meanwhile)
     except OSError as error:
         raise ObserveError(f"nft cannot be run: {error.strerror}") from error
     try:
@@ -116,7 +125,7 @@ def _program() -> str:
     return program
 
 
-def _output(command: Sequence[str], asked: bytes, until: float) -> bytes:
+def _output(command: Sequence[str], asked: bytes, until: float, meanwhile: Meanwhile) -> bytes:
     """Run a program that reads ``asked``; returns what it prints. Raises OSError and ObserveError."""
     # In memory: a full disk must not blind the daemon.
     with _memory("asked") as stdin, _memory("complaint") as stderr:
@@ -126,8 +135,8 @@ def _output(command: Sequence[str], asked: bytes, until: float) -> bytes:
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr
         ) as process:
             try:
-                output = _take(process, until)
-            except ObserveError:
+                output = _take(process, until, meanwhile)
+            except BaseException:
                 process.kill()
                 raise
         if process.returncode != 0:
@@ -142,15 +151,18 @@ def _memory(name: str) -> IO[bytes]:
     return os.fdopen(os.memfd_create(name, os.MFD_CLOEXEC), "w+b", buffering=0)
 
 
-def _take(process: subprocess.Popen[bytes], until: float) -> bytes:
+def _take(process: subprocess.Popen[bytes], until: float, meanwhile: Meanwhile) -> bytes:
     """Read all that a process prints, within limits of size and time. Raises ObserveError beyond them."""
     output = bytearray()
     pipe = cast("IO[bytes]", process.stdout)
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            if not selector.select(max(0.0, until - monotonic())):
-                raise ObserveError("nft did not finish its listing in time")
+            if not selector.select(min(_PAUSE, max(0.0, until - monotonic()))):
+                if monotonic() >= until:
+                    raise ObserveError("nft did not finish its listing in time")
+                meanwhile()
+                continue
             piece = os.read(pipe.fileno(), _PIECE)
             if not piece:
                 return bytes(output)

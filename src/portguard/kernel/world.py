@@ -59,6 +59,9 @@ class ListenNews:
 class Firewall(Protocol):
     """The nftables ruleset of one network namespace."""
 
+    meanwhile: Callable[[], None]
+    """Called now and then while tables are being read, which takes seconds with very many rules. By raising it ends that."""
+
     @property
     def port_id(self) -> int:
         """Netlink port of the socket that commits: announcements that carry it are our own. 0 until the first use."""
@@ -172,8 +175,8 @@ class Clock(Protocol):
         """Tell the present time, in UTC."""
 
 
-def _nothing() -> None:
-    """Close nothing."""
+def nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +192,7 @@ class World:
     link_events: LinkEvents
     listen_events: ListenEvents
     clock: Clock
-    closing: Callable[[], None] = _nothing
+    closing: Callable[[], None] = nothing
     """Releases what the edges hold."""
 
     def close(self) -> None:

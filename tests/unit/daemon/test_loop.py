@@ -13,6 +13,7 @@ import pytest
 
 from portguard.alert.sink import RecordingSink
 from portguard.catalogue.load import load
+from portguard.core import path
 from portguard.core.render import OWN_TABLE
 from portguard.core.resolve import resolve
 from portguard.daemon.loop import Daemon
@@ -184,3 +185,52 @@ def test_a_rejected_configuration_stays_out_until_it_is_mended(guard: Guard) -> 
 
 def test_the_first_thing_told_after_a_start_is_that_it_lives(guard: Guard) -> None:
     guard.play(lambda: guard.until(lambda: guard.told("heartbeat firing"), "a heartbeat"))
+
+
+@pytest.mark.parametrize("what", ["judged", "read"])
+def test_drift_is_mended_while_everything_is_being_read_and_judged(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The next thing that the daemon does after it heard of the drift is the heal, and the look is begun again."""
+    done: list[str] = []
+    armed = threading.Event()
+    firewall = guard.daemon._world.firewall
+    evaluating, reading, committing = path.evaluate, firewall.read, firewall.commit
+
+    def drift() -> None:
+        armed.clear()
+        done.append("drift")
+        guard.kernel.foreign(Transaction(operations=(TableOp(verb=Verb.DELETE, table=OWN_TABLE),)), actor=NFT)
+
+    def evaluate(*given: Any) -> Any:
+        done.append("evaluated")
+        if what == "judged" and armed.is_set():
+            drift()
+        return evaluating(*given)
+
+    def read() -> Any:
+        if what == "read" and armed.is_set():
+            drift()
+        ruleset = reading()
+        done.append("read")
+        return ruleset
+
+    def commit(transaction: Transaction) -> int:
+        done.append("committed")
+        return committing(transaction)
+
+    monkeypatch.setattr("portguard.core.reach.evaluate", evaluate)
+    monkeypatch.setattr(firewall, "read", read)
+    monkeypatch.setattr(firewall, "commit", commit)
+
+    def scene() -> None:
+        guard.until(lambda: OWN_TABLE in guard.kernel.ruleset.tables, "the own table")
+        guard.until(lambda: guard.told("heartbeat firing"), "rest")
+        armed.set()
+        guard.kernel.lose_events()
+        guard.kernel.listen(Transport.TCP, "0.0.0.0", 6379)
+        guard.until(lambda: guard.told("rule_removed firing"), "the alarm")
+        guard.until(lambda: guard.told("rule_healed resolved"), "the heal")
+
+    guard.play(scene)
+    assert done[done.index("drift") + 1] == "committed"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from portguard.model.ruleset import Chain, Ruleset, TableKey
     from portguard.model.snapshot import Links
 
-__all__ = ["begin", "evaluate"]
+__all__ = ["evaluate", "settle"]
 
 
 class _Question(NamedTuple):
@@ -65,19 +65,17 @@ class _Memory:
     """Answers found before, and what they belong to."""
 
     def __init__(self) -> None:
-        self._ruleset: Ruleset | None = None
         self._framed: tuple[Ruleset, Links | None] | None = None
         self._frame: _Frame | None = None
         self._standing: object = object()
         self.known = Known()
 
-    def begin(self, ruleset: Ruleset) -> None:
-        again = ruleset is self._ruleset
-        self._ruleset = ruleset
-        self.known.turn(again=again)
-        if again:
-            keep_only(ruleset)
-            forget_parts()
+    def settle(self, ruleset: Ruleset | None) -> None:
+        self.known.turn()
+        keep_only(ruleset)
+        forget_parts()
+        if self._framed is not None and self._framed[0] is not ruleset:
+            self._framed = None
 
     def frame(self, ruleset: Ruleset, links: Links | None) -> object:
         """Give an object that stands for base chains and links: the same one as long as they are equal."""
@@ -97,9 +95,9 @@ class _Memory:
 _MEMORY = _Memory()
 
 
-def begin(ruleset: Ruleset) -> None:
-    """Say that questions about a ruleset follow. Begun twice in a row, what belongs to other rulesets is let go of."""
-    _MEMORY.begin(ruleset)
+def settle(ruleset: Ruleset | None) -> None:
+    """Say that all is asked for now, and which ruleset will be asked about next: what it has no use for is let go of."""
+    _MEMORY.settle(ruleset)
 
 
 def evaluate(ruleset: Ruleset, ask: PathClass, links: Links | None = None) -> PathReport:

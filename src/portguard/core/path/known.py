@@ -1,7 +1,6 @@
 """Answers that were found before: a tree of steps, followed as an evaluation would go.
 
-Bounded by use: what neither the present ruleset nor the one before it was asked is forgotten, and when one ruleset is begun a
-second time, all that is not of it.
+Bounded by use: what was not asked for in a turn is forgotten at its end.
 """
 
 from __future__ import annotations
@@ -54,11 +53,10 @@ class Known:
             node = node.ways.setdefault(found, _Node())
         node.answer, node.turn = answer, self._turn
 
-    def turn(self, *, again: bool) -> None:
-        """Begin with another ruleset, or ``again`` with the same one, and forget what is no longer of use."""
-        self._turn += not again
-        oldest = self._turn if again else self._turn - 1
-        self._roots = {key: node for key, node in self._roots.items() if _used(node, oldest)}
+    def turn(self) -> None:
+        """End a turn, and forget what was of no use in it."""
+        self._roots = {key: node for key, node in self._roots.items() if _used(node, self._turn)}
+        self._turn += 1
 
 
 def _used(node: _Node, oldest: int) -> bool:

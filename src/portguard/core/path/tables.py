@@ -130,12 +130,13 @@ class _Cache:
         self._tables[table.key] = [compiled, *kept[:1]]
         return compiled
 
-    def keep_only(self, ruleset: Ruleset) -> None:
+    def keep_only(self, ruleset: Ruleset | None) -> None:
         """Let go of everything that was compiled for other rulesets."""
+        current = ruleset.tables if ruleset is not None else {}
         tables: dict[TableKey, list[CompiledTable]] = {}
         for key, kept in self._tables.items():
             for compiled in kept:
-                if compiled.table is ruleset.tables.get(key):
+                if compiled.table is current.get(key):
                     compiled.settle()
                     tables[key] = [compiled]
         self._tables = tables
@@ -149,6 +150,6 @@ def compiled(table: Table) -> CompiledTable:
     return _CACHE.of(table)
 
 
-def keep_only(ruleset: Ruleset) -> None:
+def keep_only(ruleset: Ruleset | None) -> None:
     """Free what was compiled for tables that are not of this ruleset."""
     _CACHE.keep_only(ruleset)
