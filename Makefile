@@ -36,11 +36,11 @@ lab: setup  ## the whole scenario, end to end
 
 test-hosts: deb  ## install, guard, reboot, upgrade and purge on booted Debian 12 and 13
 	@scripts/install-packages debootstrap systemd-container util-linux iproute2 nftables
-	@$(PYTHON) -m pytest -q tests/host -m host$(GIVE_BACK)
+	@PYTHONPATH=tests $(PYTHON) -m host$(GIVE_BACK)
 
 host: deb  ## a shell on a booted host with portguard: make host RELEASE=13
 	@scripts/install-packages debootstrap systemd-container util-linux iproute2 nftables
-	@cd tests && ../$(PYTHON) -m host.harness $(RELEASE)$(GIVE_BACK)
+	@PYTHONPATH=tests $(PYTHON) -m host.harness $(RELEASE)$(GIVE_BACK)
 
 check: setup  ## ruff, mypy, and what is generated is up to date
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && .venv/bin/mypy$(GIVE_BACK)

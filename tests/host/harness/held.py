@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ROOT / "build" / "hosts"
-RUNS = Path("/dev/shm/portguard-hosts")
-"""One folder per run of the tests, named by its process: a folder whose process is gone is rubbish. In memory, because what
-dpkg and journald write through to a disk would take longer than everything else."""
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 2_000_000_000
+"""Bytes that a run of the tests may write at most: what an installation brings, and a few hosts at once."""
+
+RUNS = (
+    _MEMORY / "portguard-hosts"
+    if _MEMORY.is_mount() and shutil.disk_usage(_MEMORY).free > _ENOUGH
+    else HOSTS / "run"
+)
+"""One folder per run of the tests, named by its process: a folder whose process is gone is rubbish. In memory where that is
+large enough, because what dpkg and journald write through to a disk would take longer than everything else."""
 
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """The kernel ends the command when the thread that started it does; so hosts are started from the main thread only."""

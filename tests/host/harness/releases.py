@@ -17,8 +17,8 @@ from host.harness.held import HOSTS, ROOT, HarnessError, command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SYSTEM = ("systemd", "systemd-sysv", "dbus", "nftables", "iproute2", "procps", "python3", "faketime")
-"""What a small server of Debian has, and a clock that can be stepped for one process."""
+SYSTEM = ("systemd", "systemd-sysv", "dbus", "nftables", "iproute2", "procps", "python3")
+"""What a small server of Debian has."""
 
 SERVICES = (
     "redis-server", "haproxy", "default-jre-headless", "vsftpd", "samba", "snmpd", "postgresql", "etcd-server",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from typing import Any
 
@@ -13,11 +14,14 @@ REPORT = ROOT / "build" / "reports" / "hosts.json"
 def record(release: str, what: str, **figures: Any) -> None:
     """Keep the figures of one measurement, in place of those of an earlier run, and print them."""
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    known.setdefault(what, {})[release] = figures
-    scratch = REPORT.with_suffix(".new")
-    scratch.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    scratch.rename(REPORT)
+    # The releases are tested side by side, and both write here.
+    with REPORT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+        known.setdefault(what, {})[release] = figures
+        scratch = REPORT.with_suffix(".new")
+        scratch.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        scratch.rename(REPORT)
     print(f"\n{release}: {what}: {', '.join(f'{name} {value}' for name, value in figures.items())}")  # noqa: T201
 
 
