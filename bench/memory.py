@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from bench import server
@@ -17,6 +18,8 @@ UNIT = "MB"
 ELEMENTS = 100_000
 PEAK = 120.0
 """Aim of issue 4, for the daemon and for each process that it starts."""
+_LONGEST_REST = 30.0
+"""Seconds for which the daemon may rest after looks that took long (``daemon/share.py``)."""
 NEAR_IDLE = 45.0
 """What a resting daemon may take (``idle``)."""
 
@@ -38,14 +41,19 @@ def measure(*, quick: bool) -> list[Figure]:
             say(f"memory with {case}")
             start_high_water(guarded.pid)
             run("nft", "-f", "-", text=text)
-            rests(guarded.pid, for_seconds=3.0)
+            _rest(guarded.pid)
             figures += _one(case, "portguard, at its peak", high_water(guarded.pid), aim=PEAK)
             figures += _one(case, "portguard, at rest with it", memory(guarded.pid)[0])
             figures += _one(case, "nft -j list ruleset, at its peak", _listing())
             run("nft", "delete", "table", "inet", "filter")
-            rests(guarded.pid, for_seconds=3.0)
+            _rest(guarded.pid)
             figures += _one(case, "portguard, when it is gone", memory(guarded.pid)[0], aim=NEAR_IDLE)
     return figures
+
+
+def _rest(pid: int) -> None:
+    time.sleep(_LONGEST_REST)
+    rests(pid)
 
 
 def _one(case: str, subject: str, value: float, aim: float | None = None) -> list[Figure]:

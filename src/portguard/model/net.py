@@ -84,14 +84,17 @@ def union(left: Intervals, right: Intervals) -> Intervals:
 
 
 def merge(pairs: Iterable[tuple[int, int]]) -> Intervals:
-    """Bring intervals in any order into the normal form of :data:`Intervals`."""
+    """Bring intervals in any order into the normal form of :data:`Intervals`.
+
+    Here and below an interval that stays what it was stays the same object: large sets share theirs.
+    """
     out: list[tuple[int, int]] = []
-    for low, high in sorted(pairs):
-        if out and low <= out[-1][1] + 1:
-            if high > out[-1][1]:
-                out[-1] = (out[-1][0], high)
+    for pair in sorted(pairs):
+        if out and pair[0] <= out[-1][1] + 1:
+            if pair[1] > out[-1][1]:
+                out[-1] = (out[-1][0], pair[1])
         else:
-            out.append((low, high))
+            out.append(pair)
     return tuple(out)
 
 
@@ -119,7 +122,9 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
             at += 1
         j = at
         while j < len(right) and right[j][0] <= high:
-            out.append((max(low, right[j][0]), min(high, right[j][1])))
+            pair = right[j]
+            whole = low <= pair[0] and pair[1] <= high
+            out.append(pair if whole else (max(low, pair[0]), min(high, pair[1])))
             j += 1
     return tuple(out)
 
@@ -149,8 +154,8 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
         out += left[done:]
         return tuple(out)
     at = 0
-    for low, high in left:
-        start = low
+    for pair in left:
+        start, high = pair
         while at < len(right) and right[at][1] < start:
             at += 1
         j = at
@@ -162,7 +167,7 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
                 break
             j += 1
         if start <= high:
-            out.append((start, high))
+            out.append(pair if start == pair[0] else (start, high))
     return tuple(out)
 
 
