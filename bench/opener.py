@@ -1,4 +1,4 @@
-"""Helper process: listens on each port that it is told, until it is told the next one, and says when it began.
+"""Helper process: listens on each port that it is told, until it is told 0, and says when it began.
 
 It is started under the name of a Redis, which is reported at once; what is merely not documented may first last a second.
 """
@@ -17,6 +17,9 @@ def main() -> None:
     for line in sys.stdin:
         if held is not None:
             held.close()
+        if line == "0\n":
+            print("closed", flush=True)
+            continue
         held = socket.socket()
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("0.0.0.0", int(line)))

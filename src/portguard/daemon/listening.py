@@ -5,16 +5,19 @@ from __future__ import annotations
 import selectors
 from typing import TYPE_CHECKING
 
+from portguard.daemon.share import Share
 from portguard.model.listener import Listener
 
 if TYPE_CHECKING:
     from portguard.daemon.observer import Observer
     from portguard.kernel.world import Clock, ListenEvents, Opened
 
-_SHARE = 20.0
-"""A pass of 0.3 ms is followed by 20 times as long a rest, at least: 5 % of a core."""
+_PART = 0.05
+"""Of a core in the long run: any program that binds a UDP socket causes a pass."""
+_CREDIT = 0.25
+"""Seconds of passes at once: what other programs bind now and then is not to be in the way of an announced listener."""
 _REST = 0.01
-"""Seconds between two passes, at least. Any program that binds a UDP socket causes one."""
+"""Seconds between two passes, at least."""
 _APPEARS = 0.02
 """Seconds. What has not appeared after so long was closed: it is announced just before it can be seen."""
 _AGAIN = 0.005
@@ -33,7 +36,7 @@ class ListenWatch:
         self._selector: selectors.BaseSelector | None = None
         self._muted = False
         self._waiting: list[Opened] = []
-        self._free_at = float("-inf")
+        self._share = Share(clock.monotonic(), part=_PART, credit=_CREDIT, least=_REST)
         self._number = 0
         self._showing = False
         """Something that is gone already stands in the next snapshot, and has to be taken out of the one after it."""
@@ -61,13 +64,13 @@ class ListenWatch:
         self._observer.expect(frozenset(event.owner.pid for event in self._waiting if event.owner.pid))
         changed = self._observer.listeners()
         ended = self._clock.monotonic()
-        self._free_at = ended + max(_REST, (ended - began) * _SHARE)
+        self._share.spend(began, ended)
         brief = self._missed(ended)
         if brief:
             self._observer.show_once(brief)
         self._showing = bool(brief) or (self._showing and not over)
         if self._waiting or self._showing:
-            self.due_at = max(ended + _AGAIN, self._free_at)
+            self.due_at = max(ended + _AGAIN, self._share.free_at)
         self._listen()
         return changed or over or bool(brief)
 
@@ -91,7 +94,7 @@ class ListenWatch:
         ours = [event for event in news.opened if event.ours]
         self._waiting = (self._waiting + ours)[:_KEPT]
         if (news.look or news.opened or news.lost) and self.due_at is None:
-            self.due_at = max(self._clock.monotonic(), self._free_at)
+            self.due_at = max(self._clock.monotonic(), self._share.free_at)
         if self._events.fileno() is None:
             self._mute()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from path_questions import LINKS, asked
 from portguard.core import path
-from portguard.core.path import begin, evaluate
+from portguard.core.path import evaluate, settle
 from portguard.core.path.chains import Concern
 from portguard.core.path.footprint import Footprint
 from portguard.core.path.report import report
@@ -221,8 +221,8 @@ def test_an_answer_is_the_one_that_a_walk_over_all_rules_gives(history: list[Rul
     ]
     answers = []
     for ruleset in history:
-        begin(ruleset)
         answers += [evaluate(ruleset, ask, links) for ask in questions]
+        settle(ruleset)
     walks = [plain(copy.deepcopy(ruleset), ask, links) for ruleset in history for ask in questions]
     asked_for = [(ruleset.generation, ask.transport, ask.port) for ruleset in history for ask in questions]
     for where, answer, walk in zip(asked_for, answers, walks, strict=True):
@@ -255,7 +255,6 @@ def test_ports_that_no_rule_tells_apart_share_one_evaluation(monkeypatch: pytest
     )
     walked = noted(monkeypatch)
 
-    begin(ruleset)
     answers = {
         port: evaluate(ruleset, asked("tcp", port, EVERYTHING, destination=HOST), LINKS)
         for port in (80, 443, 81, 9, 22)
@@ -274,12 +273,11 @@ def test_a_change_is_evaluated_for_the_ports_that_it_touches_and_for_no_other(
     added = Rule(chain="in", handle=99, expr=(equal(PORT, 443), {"drop": None}))
     after = replace(before, tables={KEY: replace(table, rules={"in": (added, *table.rules["in"])})})
     questions = [asked("tcp", port, EVERYTHING, destination=HOST) for port in (80, 443, 631)]
-    begin(before)
     for ask in questions:
         evaluate(before, ask, LINKS)
     walked = noted(monkeypatch)
 
-    begin(after)
+    settle(before)
     outcomes = [evaluate(after, ask, LINKS).branches[0].outcome for ask in questions]
 
     assert walked == [443]
