@@ -2,6 +2,8 @@
 # namespace: the lab and the tests make namespaces of their own.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
+# Tests of these tiers mostly wait: for a kernel, a service, a client. They have namespaces of their own, and wait side by side.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
 # Under sudo, what a tool leaves behind in somebody's checkout (caches, compiled modules) is theirs: root's would stop the
 # tools of the next run without root. The roots of Debian systems below build stay as they are: their files have owners of
@@ -26,13 +28,13 @@ run: setup  ## guard role printum/all-in-one in a disposable network namespace
 test: setup check unit kernel lab test-hosts  ## every tier
 
 unit: setup  ## tests without root and without a kernel
-	@$(PYTHON) -m pytest -q tests -m "not kernel and not lab and not host"$(GIVE_BACK)
+	@$(PYTHON) -m pytest -q tests -n auto --dist worksteal -m "not kernel and not lab and not host"$(GIVE_BACK)
 
 kernel: setup  ## tests on the real kernel, in network namespaces of their own
-	@$(PYTHON) -m pytest -q tests -m kernel$(GIVE_BACK)
+	@$(PYTHON) -m pytest -q tests $(SIDE_BY_SIDE) -m kernel$(GIVE_BACK)
 
 lab: setup  ## the whole scenario, end to end
-	@$(PYTHON) -m pytest -q tests/lab -m lab$(GIVE_BACK)
+	@$(PYTHON) -m pytest -q tests/lab $(SIDE_BY_SIDE) -m lab$(GIVE_BACK)
 
 test-hosts: deb  ## install, guard, reboot, upgrade and purge on booted Debian 12 and 13
 	@scripts/install-packages debootstrap systemd-container util-linux iproute2 nftables

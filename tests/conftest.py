@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["documents", "shipped"]  # fixtures of every tier, kept where they are described
 
 
+def pytest_configure() -> None:
+    """Let no program under test know how wide the terminal is that the tests happen to run in."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Let no test be passed over in CI: what did not run has proven nothing."""

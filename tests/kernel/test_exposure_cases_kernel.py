@@ -22,6 +22,7 @@ from exposure_servers import BOOKWORM, ROOT, TRIXIE, Server, listening, started
 from guarded_host import GuardedHost, guarded_host
 from other_services import PACKAGES, SERVICES
 
+from namespaces import MAIN, namespace
 from portguard.core.danger import TABLE
 from portguard.exposure.exposures import Exposures
 from portguard.exposure.process import Process
@@ -121,10 +122,16 @@ def test_redis_of_debian_12_is_found_however_it_is_run(host: GuardedHost, tmp_pa
     assert raised == due
 
 
-@contextmanager
-def debian(release: str, root: Path, *packages: str) -> Iterator[Path]:
-    """Make a folder inside a Debian that has these packages; the Debian is made once."""
+def debian(release: str, root: Path, *packages: str) -> Path:
+    """Make a Debian that has these packages, once. It needs the network: nobody may be in a namespace yet."""
+    assert namespace() == MAIN
     subprocess.run([ROOT / "scripts" / "debian-root", release, root, *packages], check=True)
+    return root
+
+
+@contextmanager
+def folder_in(root: Path) -> Iterator[Path]:
+    """Make a folder that processes inside see as well."""
     folder = Path(tempfile.mkdtemp(dir=root / "tmp"))
     folder.chmod(0o755)
     try:
@@ -133,16 +140,20 @@ def debian(release: str, root: Path, *packages: str) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def trixie() -> Iterator[Path]:
-    with debian("trixie", TRIXIE, "redis-server", "valkey-server") as folder:
-        yield folder
+@pytest.fixture(scope="session")
+def debian_12_services() -> Path:
+    return debian("bookworm", BOOKWORM, *PACKAGES)
 
 
-def test_no_other_service_is_taken_for_one_of_them(host: GuardedHost) -> None:
+@pytest.fixture(scope="session")
+def debian_13_servers() -> Path:
+    return debian("trixie", TRIXIE, "redis-server", "valkey-server")
+
+
+def test_no_other_service_is_taken_for_one_of_them(debian_12_services: Path, host: GuardedHost) -> None:
     with (
-        debian("bookworm", BOOKWORM, *PACKAGES) as folder,
-        started(SERVICES, folder, "", root=BOOKWORM) as servers,
+        folder_in(debian_12_services) as folder,
+        started(SERVICES, folder, "", root=debian_12_services) as servers,
     ):
         ports = {server.case.name: listening(server.process.pid) for server in servers}
         seen, _ = found(servers)
@@ -155,8 +166,13 @@ def test_no_other_service_is_taken_for_one_of_them(host: GuardedHost) -> None:
 
 
 @pytest.mark.parametrize("kind", ["redis-server", "valkey-server"])
-def test_redis_and_valkey_of_debian_13_are_found_however_they_are_run(trixie: Path, kind: str) -> None:
-    with started(REDIS, trixie, kind, root=TRIXIE) as servers:
+def test_redis_and_valkey_of_debian_13_are_found_however_they_are_run(
+    debian_13_servers: Path, kind: str
+) -> None:
+    with (
+        folder_in(debian_13_servers) as folder,
+        started(REDIS, folder, kind, root=debian_13_servers) as servers,
+    ):
         seen, expected = found(servers)
 
     assert seen == expected

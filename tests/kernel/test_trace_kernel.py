@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from trace_instance import SCRIPT, trace_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from namespaces import Netns
     from portguard.kernel.world import ListenNews, Opened
@@ -79,7 +79,7 @@ def test_a_process_that_lives_is_described_as_the_owner_of_its_listener(events: 
 
     assert event.owner.pid == os.getpid()
     assert event.owner.exe
-    assert "pytest" in " ".join(event.owner.cmdline)
+    assert "\0".join((*event.owner.cmdline, "")) == Path("/proc/self/cmdline").read_text()
 
 
 def test_the_listener_of_another_network_namespace_is_not_ours(events: TraceEvents, netns: Netns) -> None:
