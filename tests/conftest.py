@@ -61,7 +61,7 @@ def announcing(request: pytest.FixtureRequest) -> Iterator[Side]:
     """Give a case both kernels in turn, as they announce listeners."""
     from contract_sides import FakeSide, RealSide
 
-    from trace_instance import trace_instance
+    from trace_instance import alone_tracing
 
     with ExitStack() as stack:
         if request.param == "fake":
@@ -69,7 +69,7 @@ def announcing(request: pytest.FixtureRequest) -> Iterator[Side]:
             stack.callback(fake.world.close)
             yield fake
         else:
-            instance = stack.enter_context(trace_instance("portguard-contract"))
+            instance = stack.enter_context(alone_tracing())
             yield RealSide(request.getfixturevalue("netns"), stack, trace=instance)
 
 

@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from guarded_host import GuardedHost, eventually, guarded_host
 from portguard.errors import ObserveError
 from portguard.kernel.trace import BINDS, LISTENS, TraceEvents, open_listen_events
 from portguard.model.net import Transport
-from trace_instance import SCRIPT, trace_instance
+from trace_instance import SCRIPT, alone_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
+PORT = 16390
+"""Of no other test: an instance hears of the listeners of every namespace."""
+
 
 @pytest.fixture
 def instance() -> Iterator[Path]:
     """A trace instance that is set up."""
-    with trace_instance("portguard-test") as made:
+    with alone_tracing() as made:
         yield made
 
 
@@ -50,6 +54,16 @@ def taken(events: TraceEvents) -> ListenNews:
     return events.read()
 
 
+def heard(events: TraceEvents, port: int) -> list[Opened]:
+    """Wait for the announcement of a port; others on this machine are announced too, and may come first."""
+    until = time.monotonic() + 5.0
+    found: list[Opened] = []
+    while not found:
+        assert time.monotonic() < until, f"{port} was not announced"
+        found = [event for event in taken(events).opened if event.port == port]
+    return found
+
+
 def ours(news: ListenNews) -> list[Opened]:
     """Leave out what else happens on this machine at the same time."""
     return [event for event in news.opened if event.ours]
@@ -64,9 +78,9 @@ LISTEN_AND_CLOSE = "import socket; socket.create_server(('{address}', {port}), f
 def test_a_socket_that_listened_for_an_instant_is_announced_with_its_process(
     events: TraceEvents, netns: Netns, address: str, family: str
 ) -> None:
-    netns.run(sys.executable, "-c", LISTEN_AND_CLOSE.format(address=address, port=6390, family=family))
+    netns.run(sys.executable, "-c", LISTEN_AND_CLOSE.format(address=address, port=PORT, family=family))
 
-    found = [event for event in taken(events).opened if event.port == 6390]
+    found = heard(events, PORT)
     assert [(event.transport, str(event.address)) for event in found] == [(Transport.TCP, address)]
     assert found[0].owner.process is not None
     assert found[0].owner.process.startswith("python")
@@ -74,16 +88,17 @@ def test_a_socket_that_listened_for_an_instant_is_announced_with_its_process(
 
 
 def test_a_process_that_lives_is_described_as_the_owner_of_its_listener(events: TraceEvents) -> None:
-    with socket.create_server(("0.0.0.0", 6390)):
-        (event,) = ours(taken(events))
+    with socket.create_server(("0.0.0.0", PORT)):
+        (event,) = heard(events, PORT)
 
+    assert event.ours
     assert event.owner.pid == os.getpid()
     assert event.owner.exe
     assert "\0".join((*event.owner.cmdline, "")) == Path("/proc/self/cmdline").read_text()
 
 
 def test_the_listener_of_another_network_namespace_is_not_ours(events: TraceEvents, netns: Netns) -> None:
-    code = "import socket; s = socket.create_server(('0.0.0.0', 6391)); print('up', flush=True); input()"
+    code = f"import socket; s = socket.create_server(('0.0.0.0', {PORT})); print('up', flush=True); input()"
     other = subprocess.Popen(
         ["unshare", "--net", sys.executable, "-c", code],
         stdin=subprocess.PIPE,
@@ -93,8 +108,7 @@ def test_the_listener_of_another_network_namespace_is_not_ours(events: TraceEven
     with other:
         assert other.stdout is not None
         assert other.stdout.readline() == "up\n"
-        found = [event for event in taken(events).opened if event.port == 6391]
-        assert [event.ours for event in found] == [False]
+        assert [event.ours for event in heard(events, PORT)] == [False]
         assert other.stdin is not None
         other.stdin.close()
     assert netns.run("ss", "-Hltn") == ""
@@ -109,10 +123,10 @@ def test_a_bound_udp_socket_is_a_reason_to_look(events: TraceEvents, netns: Netn
 
 
 def test_a_thousand_connections_announce_nothing(events: TraceEvents) -> None:
-    with socket.create_server(("127.0.0.1", 8001), backlog=64) as server:
-        taken(events)
+    with socket.create_server(("127.0.0.1", PORT), backlog=64) as server:
+        heard(events, PORT)
         for _ in range(1000):
-            with socket.create_connection(("127.0.0.1", 8001)), server.accept()[0]:
+            with socket.create_connection(("127.0.0.1", PORT)), server.accept()[0]:
                 pass
         assert ours(events.read()) == []
 
@@ -130,11 +144,11 @@ def test_a_name_with_line_feeds_and_brackets_forges_nothing(events: TraceEvents,
     code = (
         "import ctypes, socket\n"
         "ctypes.CDLL(None).prctl(15, b'a\\n-1 [000] .. 1', 0, 0, 0)\n"
-        "socket.create_server(('0.0.0.0', 6390)).close()\n"
+        f"socket.create_server(('0.0.0.0', {PORT})).close()\n"
     )
     netns.run(sys.executable, "-c", code)
 
-    (event,) = [event for event in taken(events).opened if event.port == 6390]
+    (event,) = heard(events, PORT)
     assert event.owner.pid != 1
     assert "\n" not in str(event.owner.process)
 

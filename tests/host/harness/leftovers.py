@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from host.harness import cgroup
 from host.harness.held import HOSTS, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _GROUP = re.compile(re.escape(cgroup.PREFIX) + r"(\d+)-")
 
@@ -40,13 +46,15 @@ def found(run: int | None = None) -> list[str]:
 
 def sweep() -> None:
     """Take away what killed runs left. What belongs to a run that still lives stays."""
-    for group in list(cgroup.existing()):
-        match = _GROUP.match(group.name)
-        if match and not _lives(match[1]):
-            cgroup.remove(group)
-    for folder in RUNS.glob("*"):
-        if not _lives(folder.name):
-            shutil.rmtree(folder)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with _alone():
+        for group in list(cgroup.existing()):
+            match = _GROUP.match(group.name)
+            if match and not _lives(match[1]):
+                cgroup.remove(group)
+        for folder in RUNS.glob("*"):
+            if not _lives(folder.name):
+                shutil.rmtree(folder)
 
 
 def end_of_run() -> None:
@@ -54,6 +62,17 @@ def end_of_run() -> None:
     folder = RUNS / str(os.getpid())
     if folder.exists():
         folder.rmdir()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold off other runs, which would take away the same things."""
+    runs = os.open(RUNS, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(runs, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(runs)
 
 
 def _lives(pid: str) -> bool:
