@@ -108,7 +108,7 @@ class HealLimits:
     retry_first: float = 60.0
     """First retry after a suspension; doubles with each further one."""
     retry_max: float = 900.0
-    settle: float = 0.1
+    settle: float = 0.05
     """Wait after a change in somebody else's table, which often comes in several transactions."""
     writer_burst: int = 20
     """Transactions of one writer answered at once; beyond that one in ``writer_interval``."""

@@ -136,3 +136,17 @@ def test_different_fates_of_own_addresses_are_told_apart_in_the_reason() -> None
 
 def test_a_chain_that_the_listing_lacks_may_decide_anything() -> None:
     assert fate(ruleset([{"jump": {"target": "gone"}}])).outcome == "unknown"
+
+
+def test_of_a_field_that_differs_from_packet_to_packet_the_reason_is_the_field_and_not_the_set() -> None:
+    """Debian 12 lists ``th dport`` behind a match of ICMPv6 types as the checksum, with ports as elements."""
+    types = {"type": ["ipv6_addr", "inet_service"], "flags": ["interval"]}
+    elements = [{"concat": ["fd01::7", 443]}]
+    key = [{"payload": {"protocol": protocol, "field": field}}
+           for protocol, field in (("ip6", "saddr"), ("icmpv6", "checksum"))]  # fmt: skip
+    rule = [{"match": {"op": "==", "left": {"concat": key}, "right": "@c6"}}, DROP]
+    found = ruleset(rule, policy="accept", more=({"set": {**OF, "name": "c6", **types, "elem": elements}},))
+    ask = asked("icmp", None, AddressSet.of("fd01::7"), destination=AddressSet.of("fd01::1"))
+    (branch,) = evaluate(found, ask, LINKS).branches
+    assert branch.outcome == "unknown"
+    assert "differs from packet to packet" in str(branch.reason)

@@ -128,7 +128,7 @@ class Lookup:
             row = self._row(group, values, full)
             if row is None or not (row.yes or row.maybe):
                 continue
-            if unsure and row.yes:
+            if unsure:
                 row = Row((), union(row.yes, row.maybe), row.value, unsure)
             rows.append(row)
         if self.has_catchall:
