@@ -55,7 +55,11 @@ FIELDS = (
 """Every field, in the order in which they stand in the message. A field without a value is left out."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029|]")
-_SECRET = re.compile(r"(?i)([\w.-]*(?:pass|secret|token|credential)[\w.-]*)(\s*[= ]\s*|\"\s*:\s*\")(\S+)")
+_SECRET = re.compile(
+    # "without a password on 0.0.0.0" is how portguard itself says what is exposed, and no secret.
+    r"(?i)(?!(?<=\ba )password [a-z])"
+    r"([\w.-]*(?:pass|secret|token|credential)[\w.-]*)(\s*[= ]\s*|\"\s*:\s*\")(\S+)"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,\[\]-]+")
 
 

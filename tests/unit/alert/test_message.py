@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portguard.alert.message import FIELDS, LONGEST, MESSAGE_IDS, clean, fields, message
 from portguard.alert.sink import JournalSink, StreamSink
+from portguard.core.danger import described
 from portguard.core.lifecycle import Alert, AlertState
+from portguard.model.exposure import Application, Exposure, Protection
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.net import Transport
 from portguard.model.ruleset import Actor
@@ -92,6 +95,22 @@ def test_secrets_are_redacted() -> None:
         clean("-Djavax.net.ssl.keyStorePassword=abc -x") == "-Djavax.net.ssl.keyStorePassword=[redacted] -x"
     )
     assert "hunter2" not in line(alert(message="redis --masterauth-token hunter2"))
+
+
+@pytest.mark.parametrize("protection", Protection)
+@pytest.mark.parametrize("application", Application)
+def test_what_is_exposed_and_how_it_is_protected_is_told_in_full(
+    application: Application, protection: Protection
+) -> None:
+    what = described(Exposure(application=application, protection=protection))
+    sentence = f"{what} on 0.0.0.0:6390 (redis-server, unit cache.service), reachable from anyone"
+
+    assert line(alert(message=sentence)).startswith(f"{sentence} | ")
+
+
+def test_a_secret_that_follows_such_words_is_redacted_all_the_same() -> None:
+    assert "hunter2" not in clean("a password=hunter2")
+    assert "hunter2" not in clean("a password: on, requirepass hunter2")
 
 
 def test_every_kind_has_a_message_id_of_its_own() -> None:
