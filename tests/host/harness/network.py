@@ -99,14 +99,16 @@ class Bridge:
 
     def plug(self, namespace: Namespace, addresses: Iterable[str]) -> None:
         """Give a namespace an eth0 with these addresses, and a way to every zone."""
-        port = f"p{next(SWITCH)}"
-        self.namespace.run(
-            "sh", "-ec",
-            f"ip link add {port} type veth peer name eth0 netns {namespace.pid};"
-            f" ip link set {port} master br0 up",
-        )  # fmt: skip
         v4 = [name for name in addresses if ":" not in name]
         v6 = [name for name in addresses if ":" in name]
+        port = f"p{next(SWITCH)}"
+        # A card keeps its number over a reboot: with a new one, its neighbours would send into the void for half a minute.
+        card = "02:00:" + ":".join(f"{int(part):02x}" for part in v4[0].split("."))
+        self.namespace.run(
+            "sh", "-ec",
+            f"ip link add {port} type veth peer name eth0 address {card} netns {namespace.pid};"
+            f" ip link set {port} master br0 up",
+        )  # fmt: skip
         lines = [
             "link set eth0 up",
             *(f"address add {name}/32 dev eth0" for name in v4),
@@ -232,6 +234,11 @@ class Watch:
     ) -> None:
         reply = self._client.ask("unwatch")
         self.attempts = [(begun, outcome, took) for begun, outcome, took in reply["attempts"]]
+
+    @staticmethod
+    def now() -> float:
+        """The moment, by the clock of the attempts."""
+        return time.monotonic()
 
     @property
     def failed(self) -> list[tuple[float, str, float]]:
