@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -154,6 +155,46 @@ def test_the_command_that_is_named_shuts_it(
         with socket.create_connection(("127.0.0.1", 6390), timeout=5) as client:
             client.sendall(b"PING\r\n")
             assert client.recv(10) == b"+PONG\r\n"
+
+
+def test_the_command_leaves_the_way_in_of_those_it_is_documented_for(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    host.netns.nft(
+        "add table inet site",
+        "add chain inet site input { type filter hook input priority 0; policy drop; }",
+        "add rule inet site input tcp dport 6000-7000 accept",
+    )
+    with redis(tmp_path, "--port", "6379", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        listening(host, 6379)
+        host.netns.run("sh", "-c", exposed(host)[6379]["evidence"]["fix"])
+
+        assert 6379 not in exposed(host)
+        document = json.loads(host.command("check", "--json", "--config", str(host.config)).stdout)
+        paths = {row["zone"]: row["path"]["state"] for row in document["services"] if row["port"] == 6379}
+        assert paths == {"printum/redis-sentinel": "open"}
+
+
+def test_the_alarm_has_the_rule_that_lets_them_in_and_the_command_that_closes_it(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    """The line is all that a shipper forwards: the command in it is run as it stands there."""
+    host.netns.nft(
+        "add table inet site",
+        "add chain inet site input { type filter hook input priority 0; policy drop; }",
+        "add rule inet site input iif lo accept",
+        "add rule inet site input ip saddr 10.1.0.0/16 tcp dport 6000-7000 accept",
+    )
+    host.start()
+    with redis(tmp_path, "--port", "6390", "--bind", "0.0.0.0", "--protected-mode", "no"):
+        (alarm,) = host.wait_for("service_exposed")
+        by = re.search(r' by="inet site input rule \d+: ([^"]*)" fix="nft insert rule ', alarm)
+        assert by is not None, alarm
+        assert by[1] == "ip saddr 10.1.0.0/16 tcp dport 6000-7000 accept"
+        assert " parent=pytest" in alarm or " parent=python" in alarm
+        assert " package=redis-tools " in alarm
+        host.netns.run("sh", "-c", alarm.rpartition(' fix="')[2].removesuffix('"'))
+        host.wait_for("service_exposed", "resolved")
 
 
 def test_a_jvm_with_an_open_jmx_port_is_critical_on_both_its_ports(host: GuardedHost, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ FIELDS = (
     "EVENT", "STATE", "FINDING", "SEVERITY", "ROLE", "MODE", "TRANSPORT", "ADDRESS", "PORT", "SERVICE", "FLOW", "UNIT",
     "EXE", "TARGET_PID", "UID", "REACHABLE", "REACHABLE_FROM", "MANAGER", "ACTOR_COMM", "ACTOR_PID", "ACTOR_UNIT",
     "ACTOR_LOGINUID", "TOOK_MS", "COUNT", "FIRST_SEEN", "SCHEMA", "ACTOR_PARENTS", "ACTOR_LOGIN", "ACTOR_SESSION",
-    "ACTOR_REMOTE", "ACTOR_EXE", "ACTOR_PACKAGE", "PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE",
+    "ACTOR_REMOTE", "ACTOR_EXE", "ACTOR_PACKAGE", "PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE", "BY", "FIX",
 )  # fmt: skip
 """Every field, in the order in which they stand in the message. A field without a value is left out."""
 
@@ -131,5 +131,9 @@ def _fields(alert: Alert, roles: tuple[str, ...], mode: str, manager: str) -> It
         yield "ACTOR_REMOTE", actor.remote
         yield "ACTOR_EXE", actor.exe
         yield "ACTOR_PACKAGE", actor.package
-    for name in ("PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE"):
+    for name in ("PARENT", "PACKAGE", "LOGINUID", "LOGIN", "SESSION", "REMOTE", "BY"):
         yield name, evidence.get(name.lower())
+    fix = evidence.get("fix")
+    if fix is not None and clean(fix) == fix:
+        # Half a command, or one with a word taken out, is worse than none.
+        yield "FIX", fix

@@ -42,12 +42,14 @@ def show(out: Console, document: Document, *, everything: bool = False) -> None:
 
 
 def headline(document: Document) -> Text:
-    """One or two lines: verdict, host, role, mode, manager, age."""
+    """One or two lines: verdict, host, role, mode, manager, age, and how new listeners are noticed."""
     verdict = document["verdict"]
     text = Text()
     text.append(f"{_SIGN.get(verdict, '')} {verdict.upper()}", style=f"bold {_COLOUR.get(verdict, '')}")
     text.append(f"  {document['host']}  {', '.join(document['role'])}  mode {document['mode']}")
     text.append(f"  firewall {document['manager']}  {_age(document['time'])}", style="dim")
+    if (events := document.get("daemon", {}).get("events")) is not None:
+        text.append(f"  new listeners by {events}", style="dim")
     text.append(f"\n{document['summary']}")
     return text
 
@@ -93,7 +95,12 @@ def findings(document: Document) -> Table | None:
     for row in document["findings"]:
         colour = _COLOUR.get(row["severity"], "")
         severity = row["severity"] + (" (unsteady)" if row["state"] == "flapping" else "")
-        table.add_row(Text(severity, style=colour), row["kind"], _age(row["since"]), Text(row["message"]))
+        what = Text(row["message"])
+        evidence = row["evidence"]
+        for word, key in (("let in by: ", "by"), ("to close it: ", "fix")):
+            if evidence.get(key):
+                what.append(f"\n{word}{evidence[key]}", style="dim")
+        table.add_row(Text(severity, style=colour), row["kind"], _age(row["since"]), what)
     return table
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from portguard.model.net import AddressSet, Transport
     from portguard.model.ruleset import RuleRef, Ruleset
 
+_LONGEST = 256
+"""Characters of a command: an alert keeps so many, and half of one must not be run."""
 CONTAIN = "portguard mode contain"
 """What closes it where there is no rule to change, or the owner's language cannot say "all but these" in a line."""
 
@@ -22,7 +24,8 @@ def shutting(
         return CONTAIN
     owner = owner_of(ruleset, by)
     if owner is Owner.NFTABLES:
-        return _nft(by, transport, port, keep)
+        command = _nft(by, transport, port, keep)
+        return command if len(command) <= _LONGEST else CONTAIN
     if keep:
         return CONTAIN
     match owner:
@@ -39,13 +42,23 @@ def shutting(
 
 
 def _nft(by: RuleRef, transport: Transport, port: int, keep: AddressSet) -> str:
-    """Drop right before the rule that lets it in, or at the end of the chain whose policy does."""
+    """Drop right before the rule that lets it in, or at the end of the chain whose policy does.
+
+    What is kept is left out of the drop: an accept would let it past the rules that come after, too.
+    """
     place = f"{by.table} {by.chain}"
     begin = f"nft add rule {place}" if by.handle is None else f"nft insert rule {place} position {by.handle}"
-    what = f'iifname != "lo" {transport} dport {port}'
-    commands = []
-    for word, version in (("ip", 4), ("ip6", 6)):
-        networks = [str(network) for network in keep.networks() if network.version == version]
-        if networks and by.table.family in (word, "inet", "netdev"):
-            commands.append(f"{begin} {what} {word} saddr {{ {', '.join(networks)} }} accept")
-    return " && ".join([*commands, f"{begin} {what} drop"])
+    what = f'{begin} iifname != "lo" {transport} dport {port}'
+    versions = [row for row in (("ip", 4), ("ip6", 6)) if by.table.family not in {"ip", "ip6"} - {row[0]}]
+    kept = {
+        word: [str(network) for network in keep.networks() if network.version == version]
+        for word, version in versions
+    }
+    if not any(kept.values()):
+        return f"{what} drop"
+    return " && ".join(
+        f"{what} {word} saddr != {{ {', '.join(networks)} }} drop"
+        if networks
+        else f"{what} meta protocol {word} drop"
+        for word, networks in kept.items()
+    )

@@ -71,9 +71,30 @@ def test_the_actor_has_fields_of_its_own() -> None:
     assert "actor_comm=nft actor_pid=3 actor_unit=session-1.scope actor_loginuid=1000" in line(one)
 
 
+def test_an_alarm_has_the_rule_that_lets_them_in_and_the_command_that_closes_it() -> None:
+    by = "inet site input: tcp dport 6000-7000 accept"
+    fix = 'nft insert rule inet site input position 7 iifname != "lo" tcp dport 6390 drop'
+    one = alert(evidence={"by": by, "fix": fix})
+    values = fields(one, roles=Host.roles, mode=Host.mode, manager=Host.manager)
+
+    assert (values["BY"], values["FIX"]) == (by, fix)
+    assert line(one).endswith(
+        f' schema=1 by="{by}" fix="{fix}"'.replace('"lo"', "'lo'"),
+    )
+
+
+@pytest.mark.parametrize(
+    "fix", ["nft add rule ip t c " + "x" * LONGEST, "nft add rule ip t pass drop", "a | b"]
+)
+def test_a_command_that_could_not_be_told_in_full_is_not_told(fix: str) -> None:
+    assert "fix=" not in line(alert(evidence={"fix": fix}))
+
+
 @given(st.text(), st.text(), st.text())
 def test_no_process_can_forge_a_field_or_a_line(comm: str, unit: str, text: str) -> None:
-    one = alert(message=text, unit=unit, evidence={"actor": Actor(comm=comm), "exe": text})
+    one = alert(
+        message=text, unit=unit, evidence={"actor": Actor(comm=comm), "exe": text, "by": text, "fix": comm}
+    )
     written = line(one)
 
     assert len(written.splitlines()) <= 1

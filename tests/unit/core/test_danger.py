@@ -179,9 +179,12 @@ def test_documented_peers_keep_their_way_in() -> None:
     begin = 'nft insert rule inet site input position 7 iifname != "lo" tcp dport 6390'
 
     assert command(table, "input", 7, PEERS).split(" && ") == [
-        f"{begin} ip saddr {{ 10.1.0.0/16 }} accept",
-        f"{begin} ip6 saddr {{ 2001:db8::/32 }} accept",
-        f"{begin} drop",
+        f"{begin} ip saddr != {{ 10.1.0.0/16 }} drop",
+        f"{begin} ip6 saddr != {{ 2001:db8::/32 }} drop",
+    ]
+    assert command(table, "input", 7, AddressSet.of("10.1.0.0/16")).split(" && ") == [
+        f"{begin} ip saddr != {{ 10.1.0.0/16 }} drop",
+        f"{begin} meta protocol ip6 drop",
     ]
 
 
@@ -189,3 +192,11 @@ def test_without_a_rule_to_change_it_is_for_portguard_to_close() -> None:
     assert shutting(None, None, Transport.TCP, 6390, PEERS) == CONTAIN
     gone = RuleRef(table=TableKey("inet", "gone"), chain="input", handle=1, text="accept")
     assert shutting(sites.ruleset(), gone, Transport.TCP, 6390, PEERS) == CONTAIN
+
+
+def test_a_command_that_an_alert_could_not_hold_is_not_proposed() -> None:
+    rule = Rule(chain="input", handle=7, expr=({"accept": None},))
+    table = Table(key=TableKey("inet", "site"), chains=INPUT, rules={"input": (rule,)})
+    many = AddressSet.of(*(f"192.0.2.{number}/32" for number in range(0, 80, 2)))
+
+    assert command(table, "input", 7, many) == CONTAIN
