@@ -51,7 +51,8 @@ class OrderFile:
             return Standing(
                 order=_order(document["order"]), pause=_pause(document["pause"], at), recalled=True
             )
-        except (ObserveError, KeyError, TypeError, ValueError):
+        except (ObserveError, KeyError, TypeError, ValueError, OverflowError):
+            # A moment in the first or last hours of the calendar overflows in another time zone.
             return Standing()
 
     def keep(self, state: State) -> None:
