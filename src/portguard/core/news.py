@@ -28,13 +28,18 @@ def changed(before: Policy | None, after: Policy, when: datetime) -> Iterator[Al
         yield _news(Kind.MODE_CHANGED, Severity.NOTICE, f"the mode changed {modes}", when)
 
 
-def rejected(faults: Sequence[str], when: datetime) -> Alert:
-    """Tell that a changed configuration is at fault and the old policy stays in force."""
+def rejected(known: Sequence[str], faults: Sequence[str], when: datetime) -> Iterator[Alert]:
+    """Tell that a changed configuration is at fault and the old policy stays in force; ``known`` faults are told once.
+
+    A file is read when it was written, and again when somebody asks for a reload.
+    """
+    if known == faults:
+        return
     shown = "; ".join(faults[:_SHOWN])
     if len(faults) > _SHOWN:
         shown += f"; and {len(faults) - _SHOWN} more"
     message = f"the changed configuration is rejected, the old one stays: {shown}"
-    return _news(Kind.CONFIG_REJECTED, Severity.ERROR, message, when)
+    yield _news(Kind.CONFIG_REJECTED, Severity.ERROR, message, when)
 
 
 def heartbeat(state: State, when: datetime) -> Iterator[Alert]:

@@ -336,11 +336,11 @@ class Daemon:
             self._send(news.changed(self._state.configured, site.policy, self._clock.now()))
             self._events.append(PolicyLoaded(at=self._moment(), policy=site.policy))
         else:
-            self._send([news.rejected(self._settings.rejected, self._clock.now())])
+            known = self._settings.rejected_before
+            self._send(news.rejected(known, self._settings.rejected, self._clock.now()))
         summary = self._state.judgement.summary if self._state.judgement is not None else ""
-        self._notifier.ready(
-            "configuration rejected, the old one stays" if self._settings.rejected else summary
-        )
+        refused = "configuration rejected, the old one stays" if self._settings.rejected else ""
+        self._notifier.ready(refused or summary)
         self._look_soon(0.0)
         self._drain()
         return self._settings.rejected

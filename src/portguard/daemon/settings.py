@@ -38,6 +38,8 @@ class Settings:
         """Monotonic time at which to read it again."""
         self.rejected: tuple[str, ...] = ()
         """Faults of the files as they are now; empty while they are the ones in force."""
+        self.rejected_before: tuple[str, ...] = ()
+        """The same, as they were when they were read the time before."""
         self._load = load
         self._watch = watch
         self._observer = observer
@@ -63,7 +65,7 @@ class Settings:
 
     def reload(self) -> bool:
         """Read the files; says whether they are in force now. Faulty ones change nothing but ``rejected``."""
-        self.due_at = None
+        self.due_at, self.rejected_before = None, self.rejected
         try:
             site = self._load()
         except ConfigError as error:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,8 @@ class Guard:
         self.folder = folder
         self.status_file = folder / "status.json"
         self.faults: list[Fault] = []
+        self.loads = 0
+        """How many times the configuration was read."""
         self.mode = Mode.HEAL
         self.daemon = Daemon(
             world=self.kernel.world(),
@@ -58,7 +61,11 @@ class Guard:
         )
         self.error: BaseException | None = None
 
+    def loaded_since(self, loads: int) -> bool:
+        return self.loads > loads
+
     def load(self) -> Site:
+        self.loads += 1
         if self.faults:
             raise ConfigError(self.faults)
         config = Config(
@@ -168,9 +175,13 @@ def test_a_listener_that_comes_and_goes_is_seen_by_the_poll(guard: Guard) -> Non
     guard.play(scene)
 
 
+def wrong(zone: str) -> Fault:
+    return Fault(file="x.toml", line=3, path=f"zones.{zone}", message="is wrong")
+
+
 def test_a_rejected_configuration_stays_out_until_it_is_mended(guard: Guard) -> None:
     def scene() -> None:
-        guard.faults = [Fault(file="x.toml", line=3, path="zones.printers[1]", message="is wrong")]
+        guard.faults = [wrong("printers[1]")]
         os.kill(os.getpid(), signal.SIGHUP)
         guard.until(lambda: guard.told("config_rejected firing"), "the rejection")
         guard.until(lambda: guard.status()["daemon"]["config_rejected"], "the faults in the status")
@@ -181,6 +192,22 @@ def test_a_rejected_configuration_stays_out_until_it_is_mended(guard: Guard) -> 
 
     guard.play(scene)
     assert any("x.toml:3: zones.printers[1]: is wrong" in text for text, _ in guard.sink.sent)
+
+
+def test_the_same_faults_are_told_once_and_others_again(guard: Guard) -> None:
+    def scene() -> None:
+        for zone in ("printers[1]", "printers[1]", "printers[2]"):
+            guard.faults, loads = [wrong(zone)], guard.loads
+            os.kill(os.getpid(), signal.SIGHUP)
+            guard.until(partial(guard.loaded_since, loads), "a reload")
+        guard.until(lambda: any("printers[2]" in text for text, _ in guard.sink.sent), "the other fault")
+
+    guard.play(scene)
+    told = [text.partition(" | ")[0] for text, _ in guard.sink.sent if "event=config_rejected" in text]
+    assert [text.rpartition("zones.")[2] for text in told] == [
+        "printers[1]: is wrong",
+        "printers[2]: is wrong",
+    ]
 
 
 def test_the_first_thing_told_after_a_start_is_that_it_lives(guard: Guard) -> None:
