@@ -58,7 +58,7 @@ bench: setup  ## how fast, how large: measured side by side
 	@$(PYTHON) -m bench$(GIVE_BACK)
 
 fuzz: setup  ## a long differential run of the path evaluation against the kernel
-	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q tests/kernel -m kernel -k fuzz$(GIVE_BACK)
+	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q -s tests/kernel -m kernel -k fuzz$(GIVE_BACK)
 
 clean:  ## all that these targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
