@@ -38,7 +38,7 @@ class Memory:
         try:
             document = statusfile.read(self._path)
             entries = [_entry(row, now) for row in document["findings"]]
-        except (ObserveError, KeyError, TypeError, ValueError):
+        except (ObserveError, KeyError, TypeError, ValueError, OverflowError):
             return Book()
         return Book(entries={entry.finding.id: entry for entry in entries})
 

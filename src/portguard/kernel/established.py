@@ -57,6 +57,8 @@ class Established:
             self._socket = open_socket(NETLINK_SOCK_DIAG)
         except OSError as error:
             raise ObserveError(f"cannot open a sock_diag socket: {error.strerror}") from error
+        self._told: dict[Connection, tuple[int, bytes]] = {}
+        """Family and identity of the socket behind each connection that was listed."""
 
     def close(self) -> None:
         """Close the socket."""
@@ -86,23 +88,24 @@ class Established:
         for answer in answers:
             connection = _connection(answer.payload)
             if connection.local_port == port and not connection.peer.is_loopback:
+                identity = bytes(answer.payload[_HEAD.size : _HEAD.size + _ID.size])
+                self._told[connection] = (answer.payload[0], identity)
                 yield connection
 
     def destroy(self, connection: Connection) -> bool:
-        """End a connection; both sides are told by a reset. False when it has ended by itself. Raises ObserveError.
+        """End a connection that was listed; both sides are told by a reset. False when it has ended by itself.
 
-        It needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY, as Debian's are.
+        It needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY, as Debian's are. Raises ObserveError when the kernel
+        refuses, and KeyError for a connection that :meth:`to` has not given.
         """
-        destroyed = False
-        for family in _families(connection):
-            ask = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << _ESTABLISHED, _id(connection, family))
-            code = self._acknowledged(ask)
-            if code not in (0, errno.ENOENT):
-                raise ObserveError(
-                    f"the connection from {connection.peer} cannot be ended: {os.strerror(code)}"
-                )
-            destroyed |= code == 0
-        return destroyed
+        # With its cookie: where there is no connection (any more) with these ends, the kernel goes on to look for a listener
+        # that would take one, and would end that.
+        family, identity = self._told[connection]
+        ask = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << _ESTABLISHED, identity)
+        code = self._acknowledged(ask)
+        if code not in (0, errno.ENOENT, errno.ESTALE):
+            raise ObserveError(f"the connection from {connection.peer} cannot be ended: {os.strerror(code)}")
+        return code == 0
 
     def _acknowledged(self, ask: bytes) -> int:
         """Send a request, and give the error number of its acknowledgement: 0 when it was carried out."""
@@ -118,28 +121,6 @@ class Established:
 
 def _order(row: Connection) -> tuple[int, int, int, int]:
     return (row.local_port, row.peer.version, int(row.peer), row.peer_port)
-
-
-def _families(connection: Connection) -> tuple[int, ...]:
-    """Give the families to look in: a dual-stack socket has its IPv4 peers in that of IPv6."""
-    return (socket.AF_INET, socket.AF_INET6) if connection.peer.version == 4 else (socket.AF_INET6,)
-
-
-def _id(connection: Connection, family: int) -> bytes:
-    return _ID.pack(
-        connection.local_port.to_bytes(2),
-        connection.peer_port.to_bytes(2),
-        _packed(connection.local, family),
-        _packed(connection.peer, family),
-        0,
-        _ANY_COOKIE,
-    )
-
-
-def _packed(address: IPAddress, family: int) -> bytes:
-    if address.version == 4 and family == socket.AF_INET6:
-        return b"\0" * 10 + b"\xff\xff" + address.packed
-    return address.packed
 
 
 def _connection(payload: memoryview) -> Connection:

@@ -73,6 +73,14 @@ def test_what_nobody_was_told_is_not_kept(tmp_path: Path) -> None:
     assert Memory(tmp_path).recall(5.0).entries == {}
 
 
+def test_a_moment_that_no_calendar_of_ours_has_costs_only_the_memory(tmp_path: Path) -> None:
+    told(tmp_path, JMX)
+    text = (tmp_path / NAME).read_text()
+    (tmp_path / NAME).write_text(text.replace(START.isoformat(), "0001-01-01T00:00:00+14:00"))
+
+    assert Memory(tmp_path).recall(5.0).entries == {}
+
+
 @pytest.mark.parametrize(
     "text", [None, "", "{", '{"schema": 1}', '{"schema": 1, "findings": [{"finding": {"kind": "x"}}]}']
 )
