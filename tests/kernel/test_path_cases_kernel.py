@@ -20,6 +20,8 @@ from portguard.model.nft_text import statements_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from portguard.model.ruleset import Table
+
 pytestmark = pytest.mark.kernel
 
 LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
@@ -59,7 +61,7 @@ def test_listing_of_the_nft_at_hand_reads_as_the_recorded_one(kernel: Kernel, ca
     assert list(now.tables) == list(recorded.tables)
     for key, table in now.tables.items():
         assert table.chains == recorded.tables[key].chains
-        assert table.rules == recorded.tables[key].rules
+        assert _rules(table) == _rules(recorded.tables[key])
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -84,6 +86,14 @@ def test_every_recorded_statement_is_spelled_so_that_nft_reads_the_same(kernel: 
     first = _bodies_of(kernel, plain)
     assert len(first) == len(plain)
     assert _bodies_of(kernel, _spelled(kernel)) == first
+
+
+def _rules(table: Table) -> dict[str, list[tuple[int | None, str]]]:
+    """Give a table's rules as text; nft 1.1 has a word for the code 0 of an ICMP message, 1.0 the number."""
+    return {
+        chain: [(rule.handle, json.dumps(rule.expr).replace('"net-unreachable"', "0")) for rule in rules]
+        for chain, rules in table.rules.items()
+    }
 
 
 def _bodies_of(kernel: Kernel, rules: list[str]) -> list[str]:
