@@ -20,6 +20,8 @@ pytestmark = pytest.mark.kernel
 
 PORT = 6390
 OWN, OWN6 = "10.1.0.1", "2001:db8:1::1"
+OTHER = {OWN: "10.1.0.2", OWN6: "2001:db8:1::2", "127.0.0.1": "127.0.0.1", "::1": "::1"}
+"""Stand for strangers: whoever connects from here without choosing has the address that it connects to."""
 
 
 class Talk:
@@ -32,18 +34,22 @@ class Talk:
         )
         self.server.settimeout(5.0)
 
-    def client(self, address: str) -> tuple[socket.socket, socket.socket]:
-        """Connect from an address to itself; both ends."""
+    def client(self, address: str, source: str = "") -> tuple[socket.socket, socket.socket]:
+        """Connect to an address; both ends."""
         client = self._stack.enter_context(
-            socket.create_connection((address, PORT), timeout=5.0, source_address=(address, 0))
+            socket.create_connection(
+                (address, PORT), timeout=5.0, source_address=(source or OTHER[address], 0)
+            )
         )
         return client, self._stack.enter_context(self.server.accept()[0])
 
 
 @pytest.fixture
 def talk(netns: Netns) -> Iterator[Talk]:
-    netns.run("ip", "address", "add", f"{OWN}/32", "dev", "lo")
-    netns.run("ip", "-6", "address", "add", f"{OWN6}/128", "dev", "lo", "nodad")
+    for address in (OWN, OTHER[OWN]):
+        netns.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+    for address in (OWN6, OTHER[OWN6]):
+        netns.run("ip", "-6", "address", "add", f"{address}/128", "dev", "lo", "nodad")
     with ExitStack() as stack:
         yield Talk(stack)
 
@@ -57,8 +63,10 @@ def test_connections_of_both_families_are_listed_and_those_of_the_host_itself_ar
     talk.client(OWN6)
     talk.client("127.0.0.1")
     talk.client("::1")
+    talk.client(OWN, OWN)
+    talk.client(OWN6, OWN6)
     with closing(Established()) as found:
-        assert peers(found.to([PORT])) == [OWN, OWN6]
+        assert peers(found.to([PORT])) == [OTHER[OWN], OTHER[OWN6]]
         assert found.to([PORT + 1]) == ()
         assert found.to([]) == ()
 
@@ -82,10 +90,11 @@ def test_one_is_ended_and_the_others_go_on(talk: Talk, address: str) -> None:
 
 
 def test_an_ipv4_socket_is_ended_as_well_as_a_dual_stack_one(netns: Netns) -> None:
-    netns.run("ip", "address", "add", f"{OWN}/32", "dev", "lo")
+    for address in (OWN, OTHER[OWN]):
+        netns.run("ip", "address", "add", f"{address}/32", "dev", "lo")
     with (
         socket.create_server((OWN, PORT)) as server,
-        socket.create_connection((OWN, PORT), timeout=5.0) as client,
+        socket.create_connection((OWN, PORT), timeout=5.0, source_address=(OTHER[OWN], 0)) as client,
         server.accept()[0],
         closing(Established()) as found,
     ):

@@ -87,7 +87,9 @@ class Established:
             ) from error
         for answer in answers:
             connection = _connection(answer.payload)
-            if connection.local_port == port and not connection.peer.is_loopback:
+            # What connects from here to an address of this host other than loopback has that address itself.
+            inside = connection.peer.is_loopback or connection.peer == connection.local
+            if connection.local_port == port and not inside:
                 identity = bytes(answer.payload[_HEAD.size : _HEAD.size + _ID.size])
                 self._told[connection] = (answer.payload[0], identity)
                 yield connection
