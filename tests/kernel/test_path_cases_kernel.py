@@ -89,11 +89,18 @@ def test_every_recorded_statement_is_spelled_so_that_nft_reads_the_same(kernel: 
 
 
 def _rules(table: Table) -> dict[str, list[tuple[int | None, str]]]:
-    """Give a table's rules as text; nft 1.1 has a word for the code 0 of an ICMP message, 1.0 the number."""
+    """Give a table's rules as text. Codes of ICMP messages are words in nft 1.0, which differ by type; 1.1 lists numbers."""
     return {
-        chain: [(rule.handle, json.dumps(rule.expr).replace('"net-unreachable"', "0")) for rule in rules]
+        chain: [
+            (rule.handle, re.sub(r'"(net-unreachable|admin-prohibited)"', _number, json.dumps(rule.expr)))
+            for rule in rules
+        ]
         for chain, rules in table.rules.items()
     }
+
+
+def _number(word: re.Match[str]) -> str:
+    return {"net-unreachable": "0", "admin-prohibited": "1"}[word[1]]
 
 
 def _bodies_of(kernel: Kernel, rules: list[str]) -> list[str]:
