@@ -63,20 +63,6 @@ def test_the_service_is_hardened_runs_as_its_own_user_and_says_no_word_of_warnin
         )  # fmt: skip
 
 
-def test_init_proposes_a_role_that_the_daemon_takes_when_it_is_written(debian: Debian) -> None:
-    with debian.installed() as site:
-        site.sell([(631, "tcp")])
-        site.host.boot()
-
-        site.host.run("portguard", "init", "--role", "printum/all-in-one", "--write")
-        site.host.systemctl("reload", "portguard")
-
-        status = site.status()
-        assert (status["role"], status["mode"]) == (["printum/all-in-one"], "observe")
-        assert site.ruleset() == ""
-        assert site.host.systemctl("is-active", "portguard") == "active"
-
-
 def test_an_upgrade_keeps_rules_and_configuration_and_no_connection_fails(debian: Debian, host: Site) -> None:
     package = packages.as_version(debian.release.package, "99.0", own_folder())
     rules, configured = own_rules(host), host.host.shell(f"cat {CONFIG}")

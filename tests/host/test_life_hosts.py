@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host.harness.report import record
-from host.harness.site import configuration, own_rules
+from host.harness.site import CONFIG, configuration, own_rules
 
 if TYPE_CHECKING:
     from host.harness.debian import Debian
@@ -123,12 +123,17 @@ def test_a_reload_with_a_fault_fails_says_why_and_changes_nothing(host: Site) ->
     rules, pid = own_rules(host), main_pid(host)
     host.configure(configuration().replace('mode = "heal"', 'mode = "hael"'))
 
+    host.alerted("config_rejected")  # the file is read as soon as it is written, and again on request
     reload = host.host.run("systemctl", "reload", "portguard", check=False)
 
     assert reload.returncode != 0
     assert (main_pid(host), own_rules(host)) == (pid, rules)
-    rejected = host.alerted("config_rejected")
-    assert "hael" in rejected[0]["MESSAGE"]
+    (rejected,) = host.alerts("config_rejected")
+    fault = f"{CONFIG}:2: mode: 'hael' is none of observe, heal, contain, enforce; did you mean heal?"
+    assert fault in rejected["MESSAGE"]
+    # What systemctl points at has the line of its own that says what to mend.
+    said = host.host.run("systemctl", "status", "--no-pager", "--full", "portguard", check=False).stdout
+    assert f"portguard: {fault}\n" in said
     assert host.host.systemctl("is-active", "portguard") == "active"
     host.configure(configuration())
     host.host.systemctl("reload", "portguard")

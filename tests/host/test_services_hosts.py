@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from host.harness.report import record
+from host.harness.services import configure
 from host.harness.site import configuration
-from portguard.lab.exposed import _IDLE_CLASS
 
 if TYPE_CHECKING:
     from host.harness.debian import Debian
-    from host.harness.host import Host
     from host.harness.site import Site
 
 ROLES = '["printum/all-in-one", "safeq6/database-postgresql", "safeq6/etcd", "cups/print-server-samba"]'
@@ -33,33 +32,6 @@ SENSITIVE = {6379: "redis", 9010: "jmx", 9011: "jmx-rmi"}
 
 UNITS = ("vsftpd", "snmpd", "smbd", "cups", "etcd", "postgresql", "redis-server", "haproxy", "exim4", "agent")
 
-JMX = "-Dcom.sun.management.jmxremote"
-
-FILES = {
-    "/etc/redis/redis.conf": (
-        "bind 0.0.0.0\nport 6379\nprotected-mode no\nsupervised systemd\ndir /var/lib/redis\n"
-    ),
-    "/etc/valkey/valkey.conf": (
-        "bind 0.0.0.0\nport 6390\nprotected-mode no\nsupervised systemd\ndir /var/lib/valkey\n"
-    ),
-    "/etc/haproxy/haproxy.cfg": (
-        "defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n"
-        "listen panel\n bind :7000\n stats enable\n stats uri /\n"
-    ),
-    "/etc/snmp/snmpd.conf": "agentaddress udp:161,udp6:161\nrocommunity public\n",
-    "/etc/cups/cupsd.conf": "Port 631\nPort 1631\nListen /run/cups/cups.sock\n<Location />\n</Location>\n",
-    "/etc/default/etcd": (
-        "ETCD_NAME=default\nETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2377\nETCD_ADVERTISE_CLIENT_URLS=http://localhost:2377\n"
-        "ETCD_LISTEN_PEER_URLS=http://127.0.0.1:2378\nETCD_INITIAL_ADVERTISE_PEER_URLS=http://localhost:2378\n"
-        "ETCD_INITIAL_CLUSTER=default=http://localhost:2378\n"
-    ),
-    "/etc/systemd/system/agent.service": (
-        "[Service]\nType=exec\nDynamicUser=yes\nExecStart=/usr/bin/java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx32m"
-        f" -Djava.rmi.server.hostname=127.0.0.1 {JMX}.port=9010 {JMX}.rmi.port=9011 {JMX}.authenticate=false"
-        f" {JMX}.ssl=false -cp /opt/agent Idle\n"
-    ),
-}
-
 
 def units(debian: Debian) -> tuple[str, ...]:
     """Units that are started on a release."""
@@ -69,18 +41,6 @@ def units(debian: Debian) -> tuple[str, ...]:
 def sensitive(debian: Debian) -> dict[int, str]:
     """Ports that must not be reachable, on a release."""
     return SENSITIVE | ({6390: "redis"} if "valkey-server" in debian.release.services else {})
-
-
-def prepare(debian: Debian, host: Host) -> None:
-    """Configure every service, before the boot."""
-    for path, text in FILES.items():
-        if "valkey" not in path or "valkey-server" in units(debian):
-            host.write(path, text)
-    (cluster,) = debian.root.glob("etc/postgresql/*/main")
-    host.write(f"/{cluster.relative_to(debian.root)}/conf.d/all.conf", "listen_addresses = '*'\n")
-    idle = host.upper / "opt/agent/Idle.class"
-    idle.parent.mkdir(parents=True)
-    idle.write_bytes(_IDLE_CLASS)
 
 
 def rows(status: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -106,7 +66,7 @@ def test_each_is_attributed_to_its_unit_and_process_and_none_is_an_alarm_until_s
             configuration().replace('role = "printum/all-in-one"', f'role = {ROLES}\nfeatures = ["etcd"]')
         )
         site.drop()
-        prepare(debian, host)
+        configure(debian, host)
         host.boot()
         started = host.run("systemctl", "start", *units(debian), check=False)
         assert started.returncode == 0, started.stderr + host.last_words()
