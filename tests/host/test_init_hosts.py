@@ -61,7 +61,9 @@ def test_from_init_to_heal_with_real_services(debian: Debian) -> None:
         rows = {(row["transport"], row["port"]): row for row in site.status()["services"]}
         assert {key: rows[key]["listener"]["unit"] for key in REAL} == REAL
         # The firewall lets nobody in, and that is said of each.
-        assert {(rows[key]["verdict"], rows[key]["path"]["state"]) for key in REAL} == {("critical", "blocked")}
+        assert {(rows[key]["verdict"], rows[key]["path"]["state"]) for key in REAL} == {
+            ("critical", "blocked")
+        }
         assert site.status()["mode"] == "observe"
         assert site.ruleset() == rules, "observe writes nothing"
 

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from host.harness import packages
 from host.harness.debian import FILES
-from host.harness.held import own_folder
 from host.harness.report import record
 from host.harness.site import CONFIG, own_rules
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from host.harness.debian import Debian
     from host.harness.site import Site
 
 PORT = 8010
+MAIN = "/etc/portguard/portguard.toml"
 
 OF_DPKG = re.compile(
     r"/(var/lib/(dpkg|apt|systemd|pam)|var/cache/(apt|debconf|ldconfig|man)|var/log|etc/(passwd|group|shadow|gshadow|subuid|subgid))"
@@ -63,8 +65,10 @@ def test_the_service_is_hardened_runs_as_its_own_user_and_says_no_word_of_warnin
         )  # fmt: skip
 
 
-def test_an_upgrade_keeps_rules_and_configuration_and_no_connection_fails(debian: Debian, host: Site) -> None:
-    package = packages.as_version(debian.release.package, "99.0", own_folder())
+def test_an_upgrade_keeps_rules_and_configuration_and_no_connection_fails(
+    debian: Debian, host: Site, tmp_path: Path
+) -> None:
+    package = packages.as_version(debian.release.package, "99.0", tmp_path)
     rules, configured = own_rules(host), host.host.shell(f"cat {CONFIG}")
     pid = host.host.show("portguard.service", "MainPID")["MainPID"]
 
@@ -81,7 +85,6 @@ def test_an_upgrade_keeps_rules_and_configuration_and_no_connection_fails(debian
             "the new daemon",
         )
         host.settled()
-    package.unlink()
 
     assert watch.failed == []
     assert len(watch.attempts) > 100
@@ -90,6 +93,30 @@ def test_an_upgrade_keeps_rules_and_configuration_and_no_connection_fails(debian
     assert host.host.shell(f"cat {CONFIG}") == configured
     assert host.host.systemctl("is-active", "portguard") == "active"
     record(debian.name, "upgrade", connections=len(watch.attempts), failed=len(watch.failed))
+
+
+def test_an_upgrade_with_another_portguard_toml_asks_nothing_unless_somebody_changed_theirs(
+    debian: Debian, tmp_path: Path
+) -> None:
+    def newer(version: str) -> Path:
+        text = f"# The defaults of {version}.\n"
+        return packages.as_version(debian.release.package, version, tmp_path, {MAIN: text})
+
+    with debian.installed() as site:
+        host = site.host
+        host.boot()
+
+        said = packages.install(host, newer("98.0"))
+        assert host.shell(f"cat {MAIN}") == "# The defaults of 98.0.\n"
+        assert "onfiguration file" not in said, "nobody had changed it, and dpkg asked"
+
+        mine = 'role = "printum/all-in-one"\n'
+        host.write(MAIN, mine)
+        packages.install(host, newer("99.0"), "--option=Dpkg::Options::=--force-confold")
+        assert host.shell(f"cat {MAIN}") == mine
+        assert host.shell(f"cat {MAIN}.dpkg-dist") == "# The defaults of 99.0.\n"
+        host.wait_for(lambda: site.status()["role"] == ["printum/all-in-one"], "its configuration in force")
+        assert host.systemctl("is-active", "portguard") == "active"
 
 
 def test_removal_takes_the_own_rules_away_and_nothing_else(host: Site) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from host.harness.held import ROOT, HarnessError, command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from host.harness.host import Host
 
 DEB = ROOT / "build" / "deb"
@@ -31,8 +33,8 @@ def version_of(package: Path) -> str:
     return command("dpkg-deb", "--field", str(package), "Version").stdout.strip()
 
 
-def as_version(package: Path, version: str, folder: Path) -> Path:
-    """Pack the same files once more as another version, for an upgrade."""
+def as_version(package: Path, version: str, folder: Path, changes: Mapping[str, str] | None = None) -> Path:
+    """Pack the same files once more as another version, for an upgrade; ``changes`` are files that it has otherwise."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tree = Path(scratch) / "tree"
         command("dpkg-deb", "--raw-extract", str(package), str(tree))
@@ -40,25 +42,20 @@ def as_version(package: Path, version: str, folder: Path) -> Path:
         control.write_text(
             re.sub(r"^Version: .*$", f"Version: {version}", control.read_text(), flags=re.MULTILINE)
         )
+        for path, text in (changes or {}).items():
+            (tree / path.lstrip("/")).write_text(text)
         made = folder / f"portguard_{version}.deb"
         command("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made))
     return made
 
 
-def install(host: Host, package: Path) -> str:
+def install(host: Host, package: Path, *options: str) -> str:
     """Install a package as an administrator does, from a file; gives what apt says. Raises HarnessError when apt fails.
 
     What it depends on comes from the host's depot: apt has no network and needs none.
     """
     host.put(package, f"/root/{package.name}")
     host.run("apt-get", "-qq", "update")
-    done = host.run(
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt",
-        "install",
-        "--yes",
-        f"/root/{package.name}",
-        timeout=120,
-    )
+    words = ["env", "DEBIAN_FRONTEND=noninteractive", "apt", "install", "--yes", *options]
+    done = host.run(*words, f"/root/{package.name}", timeout=120)
     return done.stdout + done.stderr
