@@ -43,6 +43,14 @@ catalogue = "{folder}/catalogue.d"
 trace = "{folder}/no-trace-instance"
 """
 
+_OWN_RUN = "mount -t tmpfs tmpfs /run && mkdir -p /run/layer/up /run/layer/work /run/systemd/netif/leases /run/systemd/sessions"
+_OWN_ETC = "mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/layer/up,workdir=/run/layer/work /etc"
+FILES_OF_ITS_OWN = (
+    "unshare", "--mount", "--propagation", "private",
+    "sh", "-c", f'{_OWN_RUN} && {_OWN_ETC} && exec "$@"', "sh",
+)  # fmt: skip
+"""Starts a daemon that sees none of the machine's /run, and whose /etc can be written to through ``/proc/PID/root``."""
+
 
 def eventually(what: Callable[[], Any], describe: str) -> Any:
     """Wait until something is true, and give it; fail with its description otherwise."""

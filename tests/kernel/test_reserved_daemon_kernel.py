@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from guarded_host import GuardedHost, eventually, guarded_host
+from guarded_host import FILES_OF_ITS_OWN, GuardedHost, eventually, guarded_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from namespaces import Netns
 
 pytestmark = pytest.mark.kernel
-
-FILES_OF_ITS_OWN = """\
-mount -t tmpfs tmpfs /run && mkdir -p /run/layer/up /run/layer/work /run/systemd/netif/leases &&
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/layer/up,workdir=/run/layer/work /etc && exec "$@"
-"""
-"""Neither leases nor container networks of the machine take part, and none are written to it."""
-THROUGH = ("unshare", "--mount", "--propagation", "private", "sh", "-c", FILES_OF_ITS_OWN, "sh")
 
 BRIDGE = "br-printum"
 
@@ -110,7 +103,7 @@ def told(host: GuardedHost, text: str, state: str = "firing") -> None:
 
 
 def test_what_the_kernel_announces_is_told_and_its_end_too(host: GuardedHost) -> None:
-    host.start(*THROUGH)
+    host.start(*FILES_OF_ITS_OWN)
     assert host.said("reserved_address_in_use") == []
     for number, surface in enumerate(SURFACES.values()):
         interface = f"s{number}"
@@ -130,7 +123,7 @@ def test_what_the_kernel_announces_is_told_and_its_end_too(host: GuardedHost) ->
 
 
 def test_a_lease_and_dockers_networks_are_told_from_their_files(host: GuardedHost) -> None:
-    host.start(*THROUGH)
+    host.start(*FILES_OF_ITS_OWN)
     assert host.process is not None
     root = Path("/proc", str(host.process.pid), "root")
     (root / "run/systemd/netif/leases/2").write_text("ADDRESS=10.28.32.44\nNETMASK=255.255.255.192\n")
@@ -149,7 +142,7 @@ def test_a_lease_and_dockers_networks_are_told_from_their_files(host: GuardedHos
 
 
 def test_a_listener_and_a_live_connection_are_told_with_their_process(host: GuardedHost) -> None:
-    host.start(*THROUGH)
+    host.start(*FILES_OF_ITS_OWN)
     do(host, SURFACES["address"].begin)
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("10.28.32.5", 7777)))
@@ -164,7 +157,7 @@ def test_a_listener_and_a_live_connection_are_told_with_their_process(host: Guar
 
 
 def test_where_the_product_uses_it_nothing_is_told(host: GuardedHost) -> None:
-    host.start(*THROUGH)
+    host.start(*FILES_OF_ITS_OWN)
     for name in ("address", "route", "neighbour"):
         do(host, SURFACES[name].begin, BRIDGE)
     do(host, SURFACES["rule"].begin)
