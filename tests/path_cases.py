@@ -480,4 +480,72 @@ CASES = (
             Expected("10.1.0.7", 80, "dropped", "policy drop", general=True),
         ),
     ),
+    Case(
+        "a zone chosen before connection tracking reads as new, and keeps what comes later from not being tracked",
+        """
+        table inet f {
+          chain raw { type filter hook prerouting priority raw; policy accept;
+            ct zone set 1
+            tcp dport 80 ct state new drop
+            tcp dport 443 notrack
+          }
+          chain in { type filter hook input priority 0; policy accept; ct state untracked drop; tcp dport 631 ct state new reject; }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 80, "dropped", "tcp dport 80 ct state new drop"),
+            Expected("fd20::5", 443, "open", "policy accept"),
+            Expected("10.1.0.7", 631, "refused", "tcp dport 631 ct state new reject"),
+        ),
+    ),
+    Case(
+        "translations of the two ends are set up apart, each once",
+        """
+        table ip t {
+          chain pre { type nat hook prerouting priority dstnat; policy accept;
+            tcp dport 80 redirect to :8080
+            tcp dport 443 dnat to 10.3.0.10:631
+            tcp dport 631 dnat to 10.3.0.10:8080
+          }
+          chain in { type nat hook input priority 100; policy accept; tcp dport 8080 drop; }
+          chain post { type nat hook postrouting priority srcnat; policy accept; tcp dport 8080 masquerade; }
+          chain late { type nat hook postrouting priority 110; policy accept; drop; }
+        }
+        """,
+        (
+            Expected("10.1.0.7", 80, "dropped", "tcp dport 8080 drop"),
+            Expected("10.1.0.7", 443, "dropped", "drop", general=True),
+            Expected("10.1.0.7", 631, "open", "tcp dport 8080 masquerade"),
+        ),
+    ),
+    Case(
+        "what a map does not hold breaks the rule off, whatever the statement",
+        """
+        table inet f { chain in { type filter hook input priority 0; policy accept;
+          meta priority set ip saddr map { 10.9.0.1 : 1:1 } drop
+          tcp dport 443 meta priority set tcp dport map { 80 : 1:1 } reject
+        } }
+        """,
+        (
+            Expected("10.9.0.1", 80, "dropped", "meta priority set ip saddr map { 10.9.0.1 : 1:1 } drop"),
+            Expected("10.1.0.7", 443, "open", "policy accept"),
+            Expected("fd01::7", 80, "open", "policy accept"),
+        ),
+    ),
+    Case(
+        "an ordinary packet has no IP options and no extension headers, and one of the other version cannot be asked",
+        """
+        table inet f { chain in { type filter hook input priority 0; policy drop;
+          ip option lsrr exists reject
+          tcp dport 80 ip option rr missing accept
+          tcp dport 443 exthdr hbh missing accept
+        } }
+        """,
+        (
+            Expected("10.1.0.7", 80, "open", "tcp dport 80 ip option rr missing accept"),
+            Expected("10.1.0.7", 443, "dropped", "policy drop", general=True),
+            Expected("fd01::7", 80, "dropped", "policy drop", general=True),
+            Expected("fd01::7", 443, "open", "tcp dport 443 exthdr hbh missing accept"),
+        ),
+    ),
 )

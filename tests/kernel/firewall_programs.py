@@ -29,6 +29,14 @@ iptables -A INPUT -p udp --dport 9100 -m conntrack --ctstate NEW,DNAT -j ACCEPT
 iptables -A INPUT -p tcp --dport 8080 -m hashlimit --hashlimit-upto 100/sec --hashlimit-mode srcip --hashlimit-name web -j ACCEPT
 iptables -A INPUT -p tcp --dport 8080 -m recent --name web --rcheck --seconds 60 -j REJECT
 iptables -t raw -A PREROUTING -p tcp --dport 21 -j CT --helper ftp || true
+iptables -t raw -A PREROUTING -p udp --dport 22 -j CT --zone 3
+iptables -t raw -A PREROUTING -p udp --dport 22 -j CT --notrack
+iptables -t mangle -A PREROUTING -p udp --dport 22 -m comment --comment "a part of the mark" -j CONNMARK --set-xmark 0x10/0xf0
+iptables -I INPUT -p udp --dport 22 -m connmark --mark 0x10 -m comment --comment "tracked after all" -j ACCEPT
+iptables -I INPUT -p udp --dport 80 -s 10.9.0.1 -m addrtype --src-type UNICAST --dst-type BROADCAST -m comment --comment "to nobody here" -j REJECT
+iptables -I INPUT -p icmp ! --icmp-type any -j REJECT
+ip6tables -A INPUT -p udp --dport 22 -m addrtype --dst-type UNICAST -j REJECT
+ip6tables -A INPUT -p udp --dport 443 -m addrtype ! --src-type MULTICAST -m comment --comment "anybody" -j DROP
 ip6tables -A INPUT -p icmpv6 --icmpv6-type 148 -j DROP
 ip6tables -A INPUT -p icmpv6 --icmpv6-type 128/3 -j DROP
 ip6tables -A INPUT -p icmpv6 ! --icmpv6-type 1 -s 2001:db8::/32 -j REJECT

@@ -6,6 +6,7 @@ listing every object is kept in its own table, so that one odd object costs that
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portguard.errors import ObserveError
@@ -126,15 +127,7 @@ class _TableBuilder:
         """Mark a set that rules fill: nft 1.0.6 does not print its ``dynamic`` flag."""
         if found.dynamic or found.name not in self._filled:
             return found
-        return Set(
-            name=found.name,
-            handle=found.handle,
-            type=found.type,
-            map=found.map,
-            flags=found.flags,
-            elements=found.elements,
-            dynamic=True,
-        )
+        return replace(found, dynamic=True)
 
 
 def _chain(body: Mapping[str, Json]) -> Chain:
@@ -178,6 +171,7 @@ def _set(body: Mapping[str, Json], *, terse: bool) -> Set:
     elements = body.get("elem")
     if elements is not None and not isinstance(elements, list | Elements):
         raise TypeError("its elements are not a list")
+    size, statements = body.get("size"), body.get("stmt", [])
     return Set(
         name=_word(body["name"]),
         handle=_number(body.get("handle", 0)),
@@ -186,6 +180,8 @@ def _set(body: Mapping[str, Json], *, terse: bool) -> Set:
         flags=flags,
         elements=None if terse else elements if isinstance(elements, Elements) else tuple(elements or ()),
         dynamic="dynamic" in flags,
+        size=None if size is None else _number(size),
+        statements=tuple(statements) if isinstance(statements, list) else (statements,),
     )
 
 

@@ -104,7 +104,41 @@ def _with_text(rule: Rule, spelled: _Spelled) -> Rule:
     parsed = None if text is None else parse_rule(text)
     if parsed is None or not _fits(rule.expr, parsed):
         return rule
+    parsed = _corrected(rule.expr, parsed)
     return replace(rule, expr=(*parsed, *_left_out(rule.expr, parsed)))
+
+
+def _corrected(known: tuple[Json, ...], parsed: list[Json]) -> list[Json]:
+    """Keep what the kernel itself said (``raw_rules``), where the text has other words for the same, or none."""
+    told: dict[str, list[Json]] = {}
+    for statement in known:
+        if (subject := _subject(statement)) is not None:
+            told.setdefault(subject, []).append(statement)
+    spelled = {_subject(statement) for statement in parsed}
+    out = [
+        one
+        for subject, said in told.items()
+        if subject not in spelled
+        for one in said
+        if not _has_effect(one)
+    ]
+    for statement in parsed:
+        subject = _subject(statement)
+        out.extend([statement] if subject is None or subject not in told else told[subject])
+        if subject in told:
+            told[subject] = []
+    return out
+
+
+def _subject(statement: Json) -> str | None:
+    """Say what a statement is about, if the kernel's own format is read for that (``xt_formats``)."""
+    match statement:
+        case {"match": {"left": ({"fib": _} | {"payload": {"protocol": "icmp" | "icmpv6"}}) as left}}:
+            return f"match {left}"
+        case {"mangle": {"key": {"ct": {"key": "mark"}}}}:
+            return "ct mark"
+        case _:
+            return None
 
 
 def _fits(known: tuple[Json, ...], parsed: list[Json]) -> bool:

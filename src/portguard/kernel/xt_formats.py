@@ -38,6 +38,8 @@ _TYPES = (
     "prohibit",
 )
 """By bit (XT_ADDRTYPE_*), as ``fib`` spells them."""
+_ROUTED = frozenset({"local", "anycast", "unreachable"})
+"""Types that IPv6 asks the routes for (match_type6 of net/netfilter/xt_addrtype.c)."""
 _CONNTRACK = struct.Struct("=128xII2xHHHHHHHH")
 """Beyond the addresses: expiry, four ports, what is asked for and turned around, states, status (struct xt_conntrack_mtinfo3)"""
 _STATE_BESIDE = 0x1 | 0x8 | 0x100
@@ -45,8 +47,10 @@ _STATE_BESIDE = 0x1 | 0x8 | 0x100
 _STATE_NAT = 0x40 | 0x80
 _CONNMARK = struct.Struct("=IIIBBB")
 """mark, mask of the connection's, mask of the packet's, direction and length of a shift, mode (struct xt_connmark_tginfo2)"""
-_SAVE, _RESTORE = 1, 2
+_SET, _SAVE, _RESTORE = 0, 1, 2
 _FULL = (1 << 32) - 1
+_CT = struct.Struct("=HH")
+"""flags, zone (the beginning of struct xt_ct_target_info)"""
 _NOTRACK = 0x1
 _PACKET_MARK: Json = {"meta": {"key": "mark"}}
 _CONNECTION_MARK: Json = {"ct": {"key": "mark"}}
@@ -70,8 +74,12 @@ def _icmp(info: bytes, header: str) -> list[Json] | None:
     """Read type, lowest and highest code, and whether all of it is turned around (struct ipt_icmp, struct ip6t_icmp)."""
     kind, low, high, inverted = info[:4]
     every_code = (low, high) == (0, _ANY)
-    if kind == _ANY or (inverted and not every_code):
-        return [] if kind == _ANY and not inverted else None
+    if kind == _ANY and header == "icmp":
+        # "! --icmp-type any" is nothing at all; nft's text has it as every ICMP.
+        nothing = _match({"payload": {"protocol": header, "field": "type"}}, {"range": [0, _ANY]}, "!=")
+        return [nothing] if inverted else []
+    if inverted and not every_code:
+        return _lossy(header.replace("v6", "6"))
     out = [_match({"payload": {"protocol": header, "field": "type"}}, kind, "!=" if inverted else "==")]
     if not every_code:
         code = low if low == high else {"range": [low, high]}
@@ -79,37 +87,59 @@ def _icmp(info: bytes, header: str) -> list[Json] | None:
     return out
 
 
-def _addrtype(info: bytes, _family: str) -> list[Json] | None:
+def _addrtype(info: bytes, family: str) -> list[Json] | None:
     source, destination, flags = _ADDRTYPE.unpack_from(info)
     if flags & ~(_ADDRTYPE_INVERT_SOURCE | _ADDRTYPE_INVERT_DEST) or (source | destination) >> len(_TYPES):
         return None
     out = []
     for types, field, turned in (
-        (source, "saddr", flags & _ADDRTYPE_INVERT_SOURCE),
-        (destination, "daddr", flags & _ADDRTYPE_INVERT_DEST),
+        (source, "saddr", bool(flags & _ADDRTYPE_INVERT_SOURCE)),
+        (destination, "daddr", bool(flags & _ADDRTYPE_INVERT_DEST)),
     ):
         if types:
             members = [name for bit, name in enumerate(_TYPES) if types >> bit & 1]
-            left = {"fib": {"result": "type", "flags": [field]}}
-            out.append(_match(left, {"set": members}, "!=" if turned else "=="))
+            if family == "ip6" and not _ROUTED.issuperset(members):
+                # IPv6 reads the others from the address alone: own addresses are unicast, too.
+                if len(members) > 1 or members[0] not in {"unicast", "multicast"}:
+                    return _lossy("addrtype")
+                out.append(_fib(field, ["multicast"], turned=turned is not (members[0] == "unicast")))
+            else:
+                out.append(_fib(field, members, turned=turned))
     return out
+
+
+def _fib(field: str, types: list[str], *, turned: bool) -> Json:
+    left = {"fib": {"result": "type", "flags": [field]}}
+    return _match(left, {"set": types}, "!=" if turned else "==")
 
 
 def _conntrack(info: bytes, _family: str) -> list[Json] | None:
     *_, states, _status = _CONNTRACK.unpack_from(info)
     if states & _STATE_NAT and states & _STATE_BESIDE:
-        return [{"xt": {"type": "match", "name": "conntrack", LOSSY: True}}]
+        return _lossy("conntrack")
     return None
 
 
+def _lossy(name: str) -> list[Json]:
+    return [{"xt": {"type": "match", "name": name, LOSSY: True}}]
+
+
 def _ct(info: bytes, _family: str) -> list[Json] | None:
-    return [{"notrack": None}] if int.from_bytes(info[:2], "little") & _NOTRACK else []
+    """Read whether it tracks at all; whatever else it asks for, it does as a zone does."""
+    flags, zone = _CT.unpack_from(info)
+    if flags & _NOTRACK:
+        return [{"notrack": None}]
+    return [{"mangle": {"key": {"ct": {"key": "zone"}}, "value": zone}}]
 
 
 def _connmark(info: bytes, _family: str) -> list[Json] | None:
-    _, of_connection, of_packet, _direction, shift, mode = _CONNMARK.unpack_from(info)
-    if shift or mode not in {_SAVE, _RESTORE}:
+    mark, of_connection, of_packet, _direction, shift, mode = _CONNMARK.unpack_from(info)
+    if shift or mode not in {_SET, _SAVE, _RESTORE}:
         return None
+    if mode == _SET:
+        rest = ~of_connection & _FULL
+        changed: Json = {"^": [{"&": [_CONNECTION_MARK, rest]}, mark]} if rest else mark
+        return [{"mangle": {"key": _CONNECTION_MARK, "value": changed}}]
     to, kept, other, taken = (
         (_CONNECTION_MARK, of_connection, _PACKET_MARK, of_packet)
         if mode == _SAVE

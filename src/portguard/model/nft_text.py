@@ -67,6 +67,8 @@ def _reject(body: Mapping[str, Json] | None) -> str:
 
 
 def _counter(body: Json) -> str:
+    if isinstance(body, dict) and "map" in body:
+        return f"counter name {value_text(body)}"
     return f'counter name "{body}"' if isinstance(body, str) else "counter"
 
 

@@ -133,6 +133,10 @@ def _tcp_option(body: Mapping[str, Json]) -> str:
     return f"tcp option {body['name']}" + (f" {body['field']}" if "field" in body else "")
 
 
+def _ip_option(body: Mapping[str, Json]) -> str:
+    return f"ip option {body['name']}" + (f" {body['field']}" if "field" in body else "")
+
+
 def _keyed(name: str) -> Callable[[Mapping[str, Json]], str]:
     return lambda body: f"{name} {body['key']}"
 
@@ -162,6 +166,7 @@ _EXPRESSIONS: dict[str, Callable[[Json], str]] = {
     "symhash": _hash("symhash"),
     "exthdr": _exthdr,
     "tcp option": _tcp_option,
+    "ip option": _ip_option,
     "socket": _keyed("socket"),
     "rt": lambda body: f"rt {body['family']} {body['key']}" if "family" in body else f"rt {body['key']}",
     "osf": lambda body: f"osf {body['key']}",

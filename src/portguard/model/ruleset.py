@@ -68,6 +68,15 @@ class Set:
     """Many of them stay text (``model/elements.py``). None: not read (a terse listing, or too large): its content is unknown, not empty."""
     dynamic: bool = False
     """Rules add elements to it as packets pass."""
+    size: int | None = field(default=None, compare=False)
+    """Most elements that it takes; None: as many as come."""
+    statements: tuple[Json, ...] = field(default=(), compare=False)
+    """What each element that rules add carries along: a counter, a limit."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it may take no more elements."""
+        return self.size is not None and (self.elements is None or len(self.elements) >= self.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

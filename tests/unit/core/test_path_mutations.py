@@ -16,7 +16,11 @@ TESTS = tuple(f"tests/unit/core/test_path_{name}.py" for name in ("cases", "unkn
 MISTAKES = {
     "priorities the wrong way round": ("core/path/hooks.py", "station.priority)", "-station.priority)"),
     "nat chains at their own priority": ("core/path/hooks.py", 'self.chain.type == "nat" else own', "False else own"),
-    "a second translation": ("core/path/hooks.py", '"nat" and (packet.translated or', '"nat" and (False or'),
+    "a second translation": ("core/path/hooks.py", "done = packet.translated if", "done = False if"),
+    "one translation for both ends": ("core/path/hooks.py", "else packet.masked", "else packet.translated"),
+    "a map that holds everything": ("core/path/rules.py", 'return [Test(self._map(body["map"]["key"], body["map"]["data"]))]', "return []"),
+    "a set that takes nothing out": ("core/path/lookup.py", "self.name in packet.emptied", "False"),
+    "a full set takes more": ("core/path/rules.py", "if full else None", "if False else None"),
     "tracking too early": ("core/path/hooks.py", "CONNTRACK = -200", "CONNTRACK = -400"),
     "goto comes back like jump": ("core/path/walk.py", '(back if verdict.kind == "goto" else out)', "out"),
     "return goes on": ("core/path/walk.py", "back.append(flow)", "out.append(flow)"),

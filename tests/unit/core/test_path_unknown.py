@@ -150,3 +150,57 @@ def test_of_a_field_that_differs_from_packet_to_packet_the_reason_is_the_field_a
     (branch,) = evaluate(found, ask, LINKS).branches
     assert branch.outcome == "unknown"
     assert "differs from packet to packet" in str(branch.reason)
+
+
+def filled(op: str) -> dict[str, Any]:
+    return {"set": {"op": op, "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s"}}
+
+
+def with_set(**more: Any) -> tuple[Any, ...]:
+    return ({"set": {**OF, "name": "s", "handle": 3, "type": "ipv4_addr", "flags": ["timeout"], **more}},)
+
+
+@pytest.mark.parametrize(
+    ("more", "outcome"),
+    [
+        ({"size": 1, "elem": ["10.9.0.1"]}, "unknown"),
+        ({"size": 2, "elem": ["10.9.0.1"]}, "dropped"),
+        ({"size": 1, "elem": ["10.1.0.7"]}, "dropped"),
+        ({"size": 9, "stmt": [{"limit": {"rate": 1, "per": "second", "burst": 5}}]}, "unknown"),
+        ({"size": 9, "stmt": [{"counter": None}]}, "dropped"),
+    ],
+    ids=["full", "room for one", "full of the source", "each with a limit", "each with a counter"],
+)
+def test_a_set_that_may_not_take_the_source_breaks_the_rule_off(more: dict[str, Any], outcome: str) -> None:
+    found = ruleset([filled("add"), DROP], policy="accept", more=with_set(**more))
+    assert fate(found).outcome == outcome
+
+
+def test_the_source_that_a_rule_took_out_of_a_set_may_or_may_not_be_in_it() -> None:
+    inside = with_set(elem=["10.1.0.7"])
+    assert fate(ruleset([saddr("@s"), DROP], policy="accept", more=inside)).outcome == "dropped"
+    found = fate(ruleset([filled("delete")], [saddr("@s"), DROP], policy="accept", more=inside))
+    assert found.outcome == "unknown"
+    assert "taken it out of set s" in str(found.reason)
+
+
+def test_an_element_with_a_limit_of_its_own_may_be_passed_over() -> None:
+    limited = {"elem": {"val": "10.1.0.7", "limit": {"rate": 5, "per": "second", "burst": 5}}}
+    counted = {"elem": {"val": "10.1.0.7", "counter": {"packets": 0, "bytes": 0}}}
+    for element, outcome in ((limited, "unknown"), (counted, "dropped")):
+        found = ruleset([saddr("@s"), DROP], policy="accept", more=with_set(elem=[element]))
+        assert fate(found).outcome == outcome
+
+
+def test_protocols_that_are_not_asked_about_are_known_by_name() -> None:
+    left = {"meta": {"key": "l4proto"}}
+    names = {"match": {"op": "==", "left": left, "right": {"set": ["eigrp", "ipip", "ipcomp", "hopopt"]}}}
+    assert fate(ruleset([names, ACCEPT])).outcome == "dropped"
+
+
+def test_a_counter_chosen_by_a_map_breaks_the_rule_off_for_what_the_map_does_not_hold() -> None:
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    counters = {"counter": {"map": {"key": port, "data": {"set": [[443, "c"]]}}}}
+    assert fate(ruleset([counters, ACCEPT])).outcome == "dropped"
+    counters = {"counter": {"map": {"key": port, "data": {"set": [[80, "c"]]}}}}
+    assert fate(ruleset([counters, ACCEPT])).outcome == "open"

@@ -26,10 +26,19 @@ def icmp(field: str, right: Any, op: str = "==") -> dict[str, Any]:
         (bytes([148, 0, 255, 1]), [icmp("type", 148, "!=")]),
         (bytes([1, 3, 3, 0]), [icmp("type", 1), icmp("code", 3)]),
         (bytes([1, 3, 5, 0]), [icmp("type", 1), icmp("code", {"range": [3, 5]})]),
-        (bytes([1, 3, 3, 1]), None),
+        (bytes([1, 3, 3, 1]), [{"xt": {"type": "match", "name": "icmp6", LOSSY: True}}]),
+        (bytes([255, 0, 255, 0]), [icmp("type", 255)]),
         (bytes([148]), None),
     ],
-    ids=["type", "any other type", "type and code", "codes", "not this type and code", "cut off"],
+    ids=[
+        "type",
+        "any other type",
+        "type and code",
+        "codes",
+        "not this type and code",
+        "not any type",
+        "cut off",
+    ],
 )
 def test_icmp_types_are_read_and_what_is_turned_around_as_a_whole_is_not(
     info: bytes, statements: Any
@@ -84,12 +93,42 @@ def test_translations_of_ipv6_are_read_and_those_of_ipv4_left_to_the_text() -> N
     ]
 
 
-@pytest.mark.parametrize(("flags", "statements"), [(1, [{"notrack": None}]), (0, [])])
-def test_ct_either_keeps_out_of_tracking_or_decides_nothing(flags: int, statements: Any) -> None:
-    assert read("target", "CT", 2, "ip", struct.pack("=HH", flags, 0) + bytes(60)) == statements
-
-
 def test_a_revision_that_is_not_known_is_not_guessed() -> None:
     assert is_read("target", "CT")
     assert read("target", "CT", 9, "ip", bytes(64)) is None
     assert read("match", "recent", 0, "ip", bytes(64)) is None
+
+
+def test_icmp_of_any_type_is_all_of_it_and_turned_around_none() -> None:
+    assert read("match", "icmp", 0, "ip", bytes([255, 0, 255, 0])) == []
+    (never,) = read("match", "icmp", 0, "ip", bytes([255, 0, 255, 1])) or []
+    assert never["match"]["op"] == "!="
+    assert never["match"]["right"] == {"range": [0, 255]}
+
+
+@pytest.mark.parametrize(("kind", "turned", "op"), [(1, 0, "!="), (1, 2, "=="), (5, 0, "=="), (5, 2, "!=")])
+def test_ipv6_takes_every_address_for_unicast_that_is_not_multicast(kind: int, turned: int, op: str) -> None:
+    (found,) = read("match", "addrtype", 1, "ip6", ADDRTYPE.pack(0, 1 << kind, turned)) or []
+    left = {"fib": {"result": "type", "flags": ["daddr"]}}
+    assert found == {"match": {"op": op, "left": left, "right": {"set": ["multicast"]}}}
+
+
+def test_ipv6_types_that_are_read_in_two_ways_are_left_open() -> None:
+    (found,) = read("match", "addrtype", 1, "ip6", ADDRTYPE.pack(0, 1 << 1 | 1 << 2, 0)) or []
+    assert found["xt"][LOSSY]
+
+
+@pytest.mark.parametrize(
+    ("mask", "value"),
+    [(0xFFFFFFFF, 0x10), (0xF0, {"^": [{"&": [{"ct": {"key": "mark"}}, 0xFFFFFF0F]}, 0x10]})],
+    ids=["whole", "a part"],
+)
+def test_the_part_of_a_connection_mark_outside_the_mask_is_kept(mask: int, value: Any) -> None:
+    found = read("target", "CONNMARK", 2, "ip", CONNMARK.pack(0x10, mask, 0, 0, 0, 0))
+    assert found == [{"mangle": {"key": {"ct": {"key": "mark"}}, "value": value}}]
+
+
+def test_whatever_ct_asks_for_it_does_before_connection_tracking() -> None:
+    assert read("target", "CT", 2, "ip", struct.pack("=HH", 1, 0)) == [{"notrack": None}]
+    zone = {"mangle": {"key": {"ct": {"key": "zone"}}, "value": 3}}
+    assert read("target", "CT", 2, "ip", struct.pack("=HH", 0, 3)) == [zone]

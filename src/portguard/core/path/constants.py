@@ -40,6 +40,13 @@ WORDS: dict[str, dict[str, int]] = {
         "ip": 0, "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47,
         "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "ospf": 89, "pim": 103, "comp": 108, "vrrp": 112,
         "l2tp": 115, "sctp": 132, "udplite": 136,
+        # The words of Debian's /etc/protocols for what is not asked about.
+        "hopopt": 0, "ggp": 3, "st": 5, "egp": 8, "igp": 9, "pup": 12, "hmp": 20, "xns-idp": 22, "rdp": 27,
+        "iso-tp4": 29, "xtp": 36, "ddp": 37, "idpr-cmtp": 38, "ipv6-route": 43, "ipv6-frag": 44, "idrp": 45,
+        "rsvp": 46, "skip": 57, "ipv6-nonxt": 59, "ipv6-opts": 60, "rspf": 73, "vmtp": 81, "eigrp": 88,
+        "ax.25": 93, "ipip": 94, "etherip": 97, "encap": 98, "ipcomp": 108, "isis": 124, "fc": 133,
+        "mobility-header": 135, "mpls-in-ip": 137, "manet": 138, "hip": 139, "shim6": 140, "wesp": 141,
+        "rohc": 142, "ethernet": 143,
     },
     "nfproto": {"ipv4": 2, "ipv6": 10},
     "ethertype": {"ip": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "vlan": 0x8100},

@@ -6,16 +6,16 @@ import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 from portguard.core.path.constants import constant, number
+from portguard.core.path.lookup import Row, together
 from portguard.core.path.operands import operand
-from portguard.core.path.packet import Flow, Tracking, Trail
+from portguard.core.path.packet import FULL, Flow, Tracking, Trail
 from portguard.core.path.values import Bits, Unsure
 from portguard.model.net import Intervals, intersect, subtract, union
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portguard.core.path.lookup import Row
-    from portguard.core.path.ops import Mark, Translate
+    from portguard.core.path.ops import Fill, Mark, Translate
     from portguard.core.path.packet import Packet
     from portguard.core.path.rules import CompiledRule
     from portguard.core.path.world import World
@@ -57,6 +57,22 @@ def by_value(rows: list[Row] | None, flow: Flow) -> Iterator[tuple[Json, list[Fl
         sure = union(sure, row.yes)
     if rest := subtract(flow.sources, sure):
         yield None, [flow._replace(sources=rest)], True
+
+
+def fill(op: Fill, flow: Flow, world: World) -> tuple[list[Flow], list[Flow]]:
+    """Add to a set or take out of it: flows for which the rule goes on, and those for which it breaks off."""
+    packet = flow.packet
+    if op.key.find(packet, world) is None:
+        return [], [flow]
+    if op.takes_out:
+        return [flow._replace(packet=packet._replace(emptied=packet.emptied | {op.name}))], []
+    filled = flow._replace(packet=packet._replace(filled=packet.filled | {op.name}))
+    if op.held is None:
+        return [filled], []
+    held = together(op.held.find(packet, world) or [])
+    # Elements time out, and somebody may make room: of what is not in it, nothing is claimed.
+    row = Row(held.yes, subtract(FULL[packet.version], held.yes), None, f"set {op.name[1]} is full")
+    return divide(row, filled)[0], divide(row, flow)[1]
 
 
 def mark(op: Mark, place: Place, flow: Flow, world: World) -> tuple[list[Flow], list[Flow]]:

@@ -92,7 +92,7 @@ def _network_header(version: int, field: str) -> Operand | None:
         return lambda packet, _world: reader(packet) if packet.version == version else ABSENT
 
     if field == "saddr":
-        return Operand(kind, only(lambda _packet: 0), source=True, about="source", versions=versions)
+        return Operand(kind, only(_source), source=True, about="source", versions=versions)
     if field == "daddr":
         return Operand(kind, only(destination), destination=True, versions=versions)
     if field in {"protocol", "nexthdr"}:
@@ -106,6 +106,11 @@ def _network_header(version: int, field: str) -> Operand | None:
         return Operand("number", only(lambda _packet: 5), about="plain", versions=versions)
     unknown = Unsure(f"ip{'' if version == 4 else '6'} {field} differs from packet to packet")
     return Operand("number", only(lambda _packet: unknown), versions=versions)
+
+
+def _source(packet: Packet) -> Value:
+    """Stand for the source: constants beside it are sets of sources."""
+    return Unsure("the source comes out of a translation") if packet.masked else 0
 
 
 def destination(packet: Packet) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portguard.core.path.packet import Flow, Tracking, Trail, joined
+from portguard.core.path.packet import LOOPBACK, Flow, Tracking, Trail, joined, meets
 from portguard.core.path.past import onward
 from portguard.core.path.tables import compiled
 from portguard.core.path.walk import Fate, Walk
@@ -21,6 +21,9 @@ CONNTRACK = -200
 """NF_IP_PRI_CONNTRACK: chains before it see no connection."""
 NAT = {"prerouting": -100, "input": 100, "postrouting": 100}
 """Where the kernel calls all nat chains of a hook, whatever their own priority (nf_nat_register_fn)."""
+
+
+_TIED = "of chains at the priority of nat, which come before the translation is not known"
 
 
 class Station(NamedTuple):
@@ -54,6 +57,12 @@ class Route:
         for flow in flows:
             packet = flow.packet
             own = packet.here or not packet.translated or self._world.is_own(version, packet.destination)
+            if own and not packet.here and packet.translated and meets(packet.destination, LOOPBACK[version]):
+                # The kernel takes such packets from the network only where it was told to (route_localnet).
+                unsure = flow._replace(doubt="whether packets from the network get to loopback is not known")
+                self.fates.append(Fate(unsure, Outcome.DROPPED))
+                here.append(unsure)
+                continue
             if own is not False:
                 doubt = flow.doubt if own else "whether the translated destination is this host is not known"
                 here.append(flow._replace(doubt=doubt))
@@ -82,13 +91,30 @@ class Route:
 
     def _hook(self, hook: str, flows: list[Flow], version: int) -> list[Flow]:
         flows = [flow._replace(packet=flow.packet._replace(hook=hook)) for flow in flows]
-        for station in self._stations(hook, version):
-            if not flows:
-                return []
-            flows = self._station(station, flows)
+        stations = self._stations(hook, version)
+        place = 0
+        while place < len(stations) and flows:
+            station = stations[place]
+            alike = [other for other in stations[place:] if other.priority == station.priority]
+            flows = self._at_once(alike, flows)
+            place += len(alike)
         if hook == "prerouting":
             flows = [now for flow in flows for now in _tracked(flow, CONNTRACK + 1)]
         return flows
+
+    def _at_once(self, stations: list[Station], flows: list[Flow]) -> list[Flow]:
+        """Send flows through base chains of one priority."""
+        nat = [station for station in stations if station.chain.type == "nat"]
+        others = [station for station in stations if station.chain.type != "nat"]
+        orders = [[*nat, *others], [*others, *nat]] if nat and others else [stations]
+        out: list[Flow] = []
+        for order in orders:
+            # When nat was registered, with the first of all its chains, is not to be seen.
+            under_way = flows if len(orders) == 1 else [flow._replace(doubt=_TIED) for flow in flows]
+            for station in order:
+                under_way = self._station(station, under_way)
+            out += under_way
+        return joined(out) if len(orders) > 1 else out
 
     def _stations(self, hook: str, version: int) -> list[Station]:
         """Base chains of a hook in the order in which the kernel calls them."""
@@ -126,8 +152,9 @@ class Route:
         """Say whether a flow passes a base chain; both where that is not known."""
         chain = station.chain
         packet = flow.packet
-        if chain.type == "nat" and (packet.translated or packet.tracking is not Tracking.NEW):
-            # Translations are set up once, and only for tracked packets.
+        done = packet.translated if chain.hook == "prerouting" else packet.masked
+        if chain.type == "nat" and (done or packet.tracking is not Tracking.NEW):
+            # Translations are set up once, that of the source apart from that of the destination, and only for tracked packets.
             yield flow, False
             return
         if "unreadable" in station.table.flags:
@@ -163,7 +190,7 @@ class Route:
 
 def _tracked(flow: Flow, priority: int) -> tuple[Flow, ...]:
     """Let connection tracking see a flow, where a chain of this priority comes after it."""
-    if flow.packet.tracking is not Tracking.BEFORE or priority < CONNTRACK:
+    if flow.packet.tracking not in {Tracking.BEFORE, Tracking.TEMPLATE} or priority < CONNTRACK:
         return (flow,)
     tracked = flow._replace(packet=flow.packet._replace(tracking=Tracking.NEW))
     if priority > CONNTRACK:

@@ -37,12 +37,16 @@ class Group(NamedTuple):
     sources: Intervals | None
     """Sources that the elements name; None: the key holds no source."""
     value: Json
-    odd: bool = False
-    """Some constant is not understood: the elements may match anything."""
+    odd: str | None = None
+    """Why the elements may or may not match: a constant that is not understood, a limit."""
     number: int = 0
     """Its place among the groups of the lookup."""
 
 
+_NOT_UNDERSTOOD = "an element of it is not understood"
+_LIMITED = "a limit of its element lets some through and others not"
+_LIMITS = frozenset({"limit", "quota", "ct count"})
+"""What an element may carry along that breaks the rule off, though it is found."""
 _FEW = 8
 """Up to so many groups are tried one by one."""
 
@@ -138,6 +142,9 @@ class Lookup:
             left = subtract(perhaps, found)
             reason = next((row.reason for row in rows if row.reason), None)
             rows.append(Row(rest, left, self.catchall, reason))
+        if self.name is not None and self.name in packet.emptied:
+            taken = f"rules on the way may have taken it out of {self._spelled()}"
+            rows = [Row((), union(row.yes, row.maybe), row.value, taken) for row in rows]
         if self.name is not None and self.name in packet.filled:
             rows.append(Row((), full, None, f"rules on the way may have added it to {self._spelled()}"))
         return rows
@@ -163,9 +170,11 @@ class Lookup:
 
     def _row(self, group: Group, values: list[object], full: Intervals) -> Row | None:
         """Sources for which the elements of a group match, and those for which they may."""
-        sources = full if group.sources is None else intersect(full, group.sources)
+        # A source that was translated may read as anything.
+        moved = self.at is not None and isinstance(values[self.at], Unsure)
+        sources = full if group.sources is None or moved else intersect(full, group.sources)
         perhaps: Intervals = ()
-        reason = "an element of it is not understood" if group.odd else None
+        reason = group.odd
         for place, value in enumerate(values):
             dim = group.dims[place]
             if isinstance(value, Unsure) and value.within is not None and isinstance(dim, tuple):
@@ -197,21 +206,24 @@ class Lookup:
         return Row(sources, perhaps, group.value, reason if perhaps else None)
 
     def _grouped(self, elements: Iterable[tuple[Json, Json]]) -> list[Group]:
-        found: dict[object, tuple[tuple[Constant | None, ...], list[tuple[int, int]], Json, bool]] = {}
+        found: dict[object, tuple[tuple[Constant | None, ...], list[tuple[int, int]], Json, str | None]] = {}
         alone = self.at == 0 and len(self.operands) == 1
         mask = self.masks[0] if self.masks else None
         for key, value in elements:
-            bare = key["elem"]["val"] if isinstance(key, dict) and "elem" in key else key
+            wrapped = isinstance(key, dict) and "elem" in key
+            bare = key["elem"]["val"] if wrapped else key
+            limited = wrapped and not _LIMITS.isdisjoint(key["elem"])
             if bare == "*":
                 self.has_catchall, self.catchall = True, value
                 continue
             if (
                 alone
                 and value is None
+                and not limited
                 and isinstance(read := self._constant(self.operands[0], mask, bare), tuple)
             ):
                 # Sets of addresses have a hundred thousand elements: nothing is made for each.
-                found.setdefault(((None,), "None", False), ((None,), [], None, False))[1].extend(read)
+                found.setdefault(((None,), "None", None), ((None,), [], None, None))[1].extend(read)
                 continue
             parts = bare["concat"] if isinstance(bare, dict) and "concat" in bare else [bare]
             if len(parts) != len(self.operands):
@@ -222,7 +234,7 @@ class Lookup:
                     for item, mask, part in zip(self.operands, self.masks, parts, strict=True)
                 ]
             own = dims[self.at] if self.at is not None else None
-            odd = any(dim is None for dim in dims)
+            odd = _NOT_UNDERSTOOD if any(dim is None for dim in dims) else _LIMITED if limited else None
             if self.at is not None:
                 dims[self.at] = None
             sources = own if isinstance(own, tuple) else FULL[6]
@@ -253,7 +265,7 @@ def comparison(op: str, left: Json, right: Json) -> Lookup:
     if numbers is not None and found.masks[0] is not None:
         numbers = None  # ``(address & mask) < x`` is not turned around.
     if numbers is None:
-        found.groups = [Group((None,), FULL[6] if found.at is not None else None, None, odd=True)]
+        found.groups = [Group((None,), FULL[6] if found.at is not None else None, None, odd=_NOT_UNDERSTOOD)]
     elif found.at is not None:
         found.groups = [Group((None,), numbers, None)]
     else:

@@ -121,9 +121,25 @@ def _apply(sign: str, left: Bits, right: int) -> Bits:
 
 def _extension(body: dict[str, Json]) -> Operand:
     """Compile a question for an extension header, which an ordinary packet does not have: asked whether there is one it says no, and it has no fields."""
+    return _never(6, body)
+
+
+def _option(body: dict[str, Json]) -> Operand:
+    """Compile a question for an IP option: likewise."""
+    return _never(4, body)
+
+
+def _never(version: int, body: dict[str, Json]) -> Operand:
+    versions = (version,)
     if "field" in body:
-        return Operand("number", lambda _packet, _world: ABSENT)
-    return Operand("exists", lambda _packet, _world: 0, about="plain")
+        return Operand("number", lambda _packet, _world: ABSENT, versions=versions)
+    # Of the other version's packets not even that can be asked.
+    return Operand(
+        "exists",
+        lambda packet, _world: 0 if packet.version == version else ABSENT,
+        about="plain",
+        versions=versions,
+    )
 
 
 _MAKERS: dict[str, Callable[[dict[str, Json]], Operand | None]] = {
@@ -132,6 +148,7 @@ _MAKERS: dict[str, Callable[[dict[str, Json]], Operand | None]] = {
     "ct": ct,
     "fib": fib,
     "exthdr": _extension,
+    "ip option": _option,
 }
 
 

@@ -33,6 +33,8 @@ class Verdict(NamedTuple):
     target: str = ""
     text: str = ""
     """Spelled for people; empty: like the kind."""
+    masks: bool = False
+    """It translates the source."""
 
 
 class Branching(NamedTuple):
@@ -58,10 +60,17 @@ class Mark(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """Add the packet's key to a set."""
+    """Add the packet's key to a set, or take it out."""
 
     name: tuple[TableKey, str]
     key: Lookup
+    takes_out: bool = False
+    held: Lookup | None = None
+    """What the set holds, where it is full: for what is not in it, the rule breaks off."""
+
+
+class Zone(NamedTuple):
+    """Choose the zone of connection tracking."""
 
 
 class Notrack(NamedTuple):
@@ -93,4 +102,4 @@ class Opaque(NamedTuple):
     reason: str
 
 
-Op = Test | Chance | Verdict | Branching | Mark | Fill | Notrack | Translate | Hand | Opaque
+Op = Test | Chance | Verdict | Branching | Mark | Fill | Zone | Notrack | Translate | Hand | Opaque

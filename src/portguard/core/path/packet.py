@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FULL: dict[int, Intervals] = {4: ((0, (1 << 32) - 1),), 6: ((0, (1 << 128) - 1),)}
 """Every address of a version."""
+LOOPBACK: dict[int, Intervals] = {4: ((0x7F000000, 0x7FFFFFFF),), 6: ((1, 1),)}
 
 
 class Tracking(Enum):
@@ -25,6 +26,8 @@ class Tracking(Enum):
     """It has not seen it yet: an expression that asks for it finds nothing, and its state reads as invalid."""
     NEW = "new"
     UNTRACKED = "untracked"
+    TEMPLATE = "template"
+    """A rule chose its zone beforehand: that reads as a new connection, of which nothing else is known yet."""
     UNSURE = "unsure"
     """A base chain at its very priority may run before or after it."""
 
@@ -55,6 +58,10 @@ class Packet(NamedTuple):
     """Destination and port that the client wrote, once they are translated."""
     filled: frozenset[tuple[TableKey, str]] = frozenset()
     """Sets to which a rule on the way may have added its source."""
+    emptied: frozenset[tuple[TableKey, str]] = frozenset()
+    """Sets out of which a rule on the way may have taken its source."""
+    masked: bool = False
+    """A translation of its source was set up: what its source reads from here on is not known."""
     hook: str = "prerouting"
 
 

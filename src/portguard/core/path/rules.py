@@ -18,6 +18,7 @@ from portguard.core.path.ops import (
     Test,
     Translate,
     Verdict,
+    Zone,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CompiledRule(NamedTuple):
     ports: tuple[tuple[Lookup, int], ...] | None
     """Where it looks the port up, and as which operand; None: what it does may differ from each port to the next."""
     sets: frozenset[str]
-    """Named sets and maps that it looks something up in."""
+    """Named sets and maps that it looks something up in, or adds to."""
 
     def concerns(self, version: int, transport: str) -> bool:
         """Whether it can match packets of a version and a transport at all."""
@@ -89,6 +90,8 @@ class _Compiler:
         lookups = [
             op.lookup for op in ops if isinstance(op, Test | Branching | Mark | Translate) and op.lookup
         ]
+        fills = [op for op in ops if isinstance(op, Fill)]
+        lookups += [op.held for op in fills if op.held is not None]
         operands = [item for lookup in lookups for item in _operands(lookup)]
         first = next((place for place, op in enumerate(ops) if not isinstance(op, Test | Chance)), len(ops))
         # What is asked for after an effect does not keep the effect from happening.
@@ -107,7 +110,10 @@ class _Compiler:
             transports=frozenset.intersection(*limits) if limits else None,
             ports=_ports(ops),
             sets=frozenset(
-                lookup.name[1] for lookup in lookups if isinstance(lookup, Lookup) and lookup.name
+                (
+                    *(lookup.name[1] for lookup in lookups if isinstance(lookup, Lookup) and lookup.name),
+                    *(op.name[1] for op in fills),
+                )
             ),
         )
 
@@ -115,10 +121,8 @@ class _Compiler:
         if not isinstance(statement, dict) or len(statement) != 1:
             return [Opaque("a statement is not understood")]
         ((kind, body),) = statement.items()
-        if kind in _PASSIVE:
-            return []
         try:
-            return self._known(kind, body)
+            return self._mapped(body) if kind in _PASSIVE else self._known(kind, body)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             return [Opaque(f"a {kind} statement is not understood")]
 
@@ -135,7 +139,8 @@ class _Compiler:
             case "reject":
                 return self._reject(body or {})
             case "limit" | "quota" | "ct count" | "meter":
-                return [Chance(f"a {kind.replace('ct ', 'connection ')} lets some through and others not")]
+                chance = f"a {kind.replace('ct ', 'connection ')} lets some through and others not"
+                return [*self._mapped(body), Chance(chance)]
             case "mangle":
                 return self._mangle(body["key"], body["value"])
             case "set" | "map":
@@ -145,7 +150,7 @@ class _Compiler:
             case "dnat" | "redirect":
                 return [self._translate(kind, body or {})]
             case "snat" | "masquerade":
-                return [Verdict("accept", text=kind)]
+                return [*self._addressed(body), Verdict("accept", text=kind, masks=True)]
             case "tproxy":
                 return [Hand(f"handed to the socket on port {body.get('port', 'of the packet')}")]
             case "queue" | "synproxy":
@@ -212,6 +217,12 @@ class _Compiler:
             return [Test(Lookup([{"meta": {"key": "l4proto"}}], [("tcp", None)])), refuse]
         return [refuse]
 
+    def _mapped(self, body: Json) -> list[Op]:
+        """Compile the lookup of what a statement works with, if it has one: what is not in that map goes on to the next rule."""
+        if isinstance(body, dict) and isinstance(body.get("map"), dict):
+            return [Test(self._map(body["map"]["key"], body["map"]["data"]))]
+        return []
+
     def _mangle(self, key: Json, value: Json) -> list[Op]:
         match key:
             case {"meta": {"key": "mark"}} | {"ct": {"key": "mark"}}:
@@ -221,24 +232,39 @@ class _Compiler:
                 return [Mark("ct" in key, value, lookup)]
             case {"payload": {"field": "saddr" | "daddr" | "dport" | "protocol" | "nexthdr"}}:
                 return [Opaque("it rewrites an address or a port")]
-            case {"meta": {"key": "nftrace" | "priority" | "secmark" | "pkttype"}}:
-                return [] if key["meta"]["key"] != "pkttype" else [Opaque("it changes the packet type")]
+            case {"meta": {"key": "pkttype"}}:
+                return [Opaque("it changes the packet type")]
+            case {"ct": {"key": "zone"}}:
+                return [*self._mapped(value), Zone()]
             case {"tcp option": _}:
                 return [_present({"payload": {"protocol": "tcp", "field": "flags"}})]
             case {"payload": _}:
-                return [_present(key)]
+                return [*self._mapped(value), _present(key)]
             case _:
-                return []
+                return self._mapped(value)
 
     def _fill(self, body: Mapping[str, Json], kind: str) -> list[Op]:
         name = body[kind].removeprefix("@")
         elem = body["elem"]
-        key = Lookup(_keys(_bare(elem)), [])
-        fill = Fill((self._table, name), key)
-        inner = [op for statement in body.get("stmt", []) for op in self._statement(statement)]
+        keys = _keys(_bare(elem))
         if body["op"] == "delete":
-            return [fill]
-        return [fill, *(op for op in inner if isinstance(op, Chance))]
+            return [Fill((self._table, name), Lookup(keys, []), takes_out=True)]
+        found = self._sets.get(name)
+        full = found is not None and found.full
+        fill = Fill(
+            (self._table, name),
+            Lookup(keys, []),
+            held=self._named(_bare(elem), name) if full else None,
+        )
+        # Statements of the set itself are not repeated in the rule.
+        inner = body.get("stmt") or (found.statements if found is not None else ())
+        return [fill, *(op for one in inner for op in self._statement(one) if isinstance(op, Chance))]
+
+    def _addressed(self, body: Json) -> list[Op]:
+        """Compile the lookup of a new source, if there is one."""
+        return [
+            op for part in ("addr", "port") if isinstance(body, dict) for op in self._mapped(body.get(part))
+        ]
 
     def _translate(self, kind: str, body: Mapping[str, Json]) -> Op:
         address, port = body.get("addr"), body.get("port")

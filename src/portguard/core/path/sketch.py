@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portguard.model.ruleset import Json, Rule
 
 QUIET = frozenset({"counter", "log"})
-"""Statements that decide nothing, change nothing and never break a rule off."""
+"""Statements that decide nothing, change nothing and break a rule off at most where they look something up in a map."""
 _PLAIN_ENDS = frozenset({"accept", "drop"})
 _ENDS = frozenset({"accept", "drop", "return", "continue", "jump", "goto"})
 _NUMBERED = {"tcp": "tcp", "udp": "udp", 6: "tcp", 17: "udp"}
@@ -52,7 +52,7 @@ def sketch(rule: Rule) -> Sketch:
     last = len(rule.expr) - 1
     for place, statement in enumerate(rule.expr):
         kind, body = _single(statement)
-        if kind in QUIET:
+        if kind in QUIET and not (isinstance(body, dict) and "map" in body):
             continue
         if kind == "match" and seen.match(body):
             continue

@@ -52,6 +52,8 @@ def _tracked(reader: Callable[[Packet], Value]) -> Callable[[Packet, World], Val
             return reader(packet)
         if packet.tracking is Tracking.UNSURE:
             return Unsure("the chain runs at the very priority of connection tracking")
+        if packet.tracking is Tracking.TEMPLATE:
+            return Unsure("before connection tracking, what a zone was chosen for is not known")
         return ABSENT
 
     return read
@@ -59,7 +61,7 @@ def _tracked(reader: Callable[[Packet], Value]) -> Callable[[Packet, World], Val
 
 def _ct_state(packet: Packet, _world: World) -> Value:
     match packet.tracking:
-        case Tracking.NEW:
+        case Tracking.NEW | Tracking.TEMPLATE:
             return _STATE_BITS["new"]
         case Tracking.UNTRACKED:
             return _STATE_BITS["untracked"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portguard.core.path.effects import Place, by_value, divide, mark, translate
+from portguard.core.path.effects import Place, by_value, divide, fill, mark, translate
 from portguard.core.path.footprint import Step
 from portguard.core.path.lookup import Lookup, Row, negated, together
 from portguard.core.path.ops import (
@@ -18,6 +18,7 @@ from portguard.core.path.ops import (
     Test,
     Translate,
     Verdict,
+    Zone,
 )
 from portguard.core.path.packet import FULL, Flow, Tracking, Trail, joined, same_way
 from portguard.core.path.runs import Run
@@ -109,6 +110,9 @@ class Walk:
 
     def _run(self, run: Run, chain: str, flow: Flow, out: list[Flow]) -> None:
         """Apply a run of rules that only name sources."""
+        if flow.packet.masked:
+            out.extend(self._opaque([flow], chain, None, "the source comes out of a translation"))
+            return
         ended, rest = run.apply(flow.sources)
         for sources, line, count in ended:
             alike = "" if count == 1 else f", or one of {count} rules like it"
@@ -209,11 +213,13 @@ class Walk:
                 going.extend(marked)
                 out.extend(missed)
             case Fill():
-                if op.key.find(flow.packet, self._world) is None:
-                    out.append(flow)
-                else:
-                    filled = flow.packet.filled | {op.name}
-                    going.append(flow._replace(packet=flow.packet._replace(filled=filled)))
+                filled, missed = fill(op, flow, self._world)
+                going.extend(filled)
+                out.extend(missed)
+            case Zone():
+                if flow.packet.tracking is Tracking.BEFORE:
+                    flow = flow._replace(packet=flow.packet._replace(tracking=Tracking.TEMPLATE))
+                going.append(flow)
             case Notrack():
                 if flow.packet.tracking is Tracking.BEFORE:
                     flow = flow._replace(packet=flow.packet._replace(tracking=Tracking.UNTRACKED))
@@ -252,7 +258,8 @@ class Walk:
         ended = flow._replace(trail=step)
         match verdict.kind:
             case "accept":
-                self.accepted.append(ended)
+                masked = flow.packet.masked or verdict.masks
+                self.accepted.append(ended._replace(packet=ended.packet._replace(masked=masked)))
             case "drop":
                 self.fates.append(Fate(ended, Outcome.DROPPED, general=self._general(place.rule, flow)))
             case "reject":
