@@ -102,18 +102,41 @@ def test_what_debian_12_brings_is_pinned_to_what_the_tests_run_with(version: int
         assert f"{name}=={pinned}" in versions
 
 
+def licences(version: int) -> str:
+    script = 'dpkg-deb --fsys-tarfile "$1" | tar -xO ./usr/share/doc/portguard/copyright'
+    return command("sh", "-ec", script, "sh", str(packages.built(version))).stdout
+
+
 @EACH
 def test_every_library_that_is_brought_has_its_licence_named(version: int) -> None:
-    listing = command(
-        "sh",
-        "-ec",
-        'dpkg-deb --fsys-tarfile "$1" | tar -xO ./usr/share/doc/portguard/copyright',
-        "sh",
-        str(packages.built(version)),
-    )
-    named = set(re.findall(r"^Files: debian/vendor/([\w.]+)", listing.stdout, re.MULTILINE))
+    named = set(re.findall(r"^Files: debian/vendor/([\w.]+)", licences(version), re.MULTILINE))
     brought = {path.removeprefix(VENDOR).split("/")[0] for path in files(version) if path.startswith(VENDOR)}
     assert named == brought - {""}
+
+
+@EACH
+def test_every_licence_that_is_named_has_its_text(version: int) -> None:
+    text = licences(version)
+    named = {
+        name
+        for line in re.findall(r"^License: (.*)$", text, re.MULTILINE)
+        for name in line.replace(",", " and").split(" and ")
+    }
+    with_text = set(re.findall(r"^License: (\S+)\n \S", text, re.MULTILINE))
+    assert named == with_text
+
+
+@ON_12
+def test_what_the_compiled_library_is_linked_from_is_named_with_licences(version: int) -> None:
+    text = licences(version)
+    for path in files(version):
+        if path.startswith(VENDOR) and path.endswith(".so"):
+            module = path.removeprefix(VENDOR).split("/")[0]
+            found = re.search(rf"^Files: debian/vendor/{module}/\*\.so\n(?:.+\n)*", text, re.MULTILINE)
+            assert found is not None, path
+            # A compiled Python module of Rust that links no PyO3 would be none.
+            crates = dict(re.findall(r"^  ([\w-]+) \d\S*: (.+)$", found[0], re.MULTILINE))
+            assert crates["pyo3"].startswith("MIT OR Apache-2.0"), path
 
 
 @EACH
