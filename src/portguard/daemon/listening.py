@@ -18,6 +18,9 @@ _CREDIT = 0.25
 """Seconds of passes at once: what other programs bind now and then is not to be in the way of an announced listener."""
 _REST = 0.01
 """Seconds between two passes, at least."""
+_GATHER = 0.002
+"""Seconds between a socket that is bound, of which nobody can tell whether it is TCP, and the pass for it: what begins to listen
+does so a moment later, and is then seen by the same pass instead of one that first has to rest."""
 _APPEARS = 0.02
 """Seconds. What has not appeared after so long was closed: it is announced just before it can be seen."""
 _AGAIN = 0.005
@@ -35,6 +38,8 @@ class ListenWatch:
         self._clock = clock
         self._selector: selectors.BaseSelector | None = None
         self._muted = False
+        self._gathering = False
+        """The next pass is for bound sockets alone, and waits for those that are about to listen."""
         self._waiting: list[Opened] = []
         self._share = Share(clock.monotonic(), part=_PART, credit=_CREDIT, least=_REST)
         self._number = 0
@@ -55,10 +60,10 @@ class ListenWatch:
         """Make the pass that is due; says whether there is something new to look at."""
         if self.due_at is None or now < self.due_at:
             return False
-        self.due_at = None
         if self._muted:
             # What came meanwhile is answered by this pass too.
             self._take()
+        self.due_at, self._gathering = None, False
         began = self._clock.monotonic()
         over = self._observer.brief_are_over()
         self._observer.expect(frozenset(event.owner.pid for event in self._waiting if event.owner.pid))
@@ -81,9 +86,11 @@ class ListenWatch:
             self._mute()
 
     def _on_readable(self) -> None:
+        gathered = self._gathering
         # Read at once: what is known of a process goes when it ends.
         self._take()
-        if self.due_at is not None and self.due_at > self._clock.monotonic():
+        first = self._gathering and not gathered
+        if self.due_at is not None and self.due_at > self._clock.monotonic() and not first:
             # Whoever binds sockets in an endless loop must not wake the daemon for each of them.
             self._mute()
 
@@ -93,10 +100,20 @@ class ListenWatch:
         # Of another namespace's, or what might be one, nothing is claimed when it cannot be seen here.
         ours = [event for event in news.opened if event.ours]
         self._waiting = (self._waiting + ours)[:_KEPT]
-        if (news.look or news.opened or news.lost) and self.due_at is None:
-            self.due_at = max(self._clock.monotonic(), self._share.free_at)
+        if news.look or news.opened or news.lost:
+            self._plan(at_once=bool(news.opened) or news.lost)
         if self._events.fileno() is None:
             self._mute()
+
+    def _plan(self, *, at_once: bool) -> None:
+        """Choose the moment of the next pass; what begins to listen brings it forward."""
+        now = self._clock.monotonic()
+        if self.due_at is None:
+            wanted = now if at_once else now + _GATHER
+            self.due_at = max(wanted, self._share.free_at)
+            self._gathering = not at_once and self.due_at == wanted
+        elif self._gathering and at_once:
+            self.due_at, self._gathering = max(now, self._share.free_at), False
 
     def _missed(self, now: float) -> tuple[Listener, ...]:
         """Give what was announced, belongs here, and is not there: it lived too briefly to be seen."""

@@ -87,8 +87,32 @@ def test_one_that_ceases_to_listen_is_seen_too(scene: Scene) -> None:
     scene.cycle()
     scene.kernel.close(listener)
 
-    assert scene.cycle(after=1.0)
+    assert not scene.cycle(after=1.0)
+    assert scene.cycle(after=0.002)
     assert scene.listening() == []
+
+
+def test_a_socket_that_is_bound_and_then_listens_is_one_pass(scene: Scene) -> None:
+    """A pass for the first of the two announcements would put the second off until it has rested."""
+    scene.kernel.listen_events.announce()
+    assert not scene.cycle()
+    assert scene.watch.due_at is not None
+    scene.kernel.listen(Transport.TCP, "0.0.0.0", 6390)
+
+    assert scene.cycle(after=0.0001)
+    assert scene.listening() == [6390]
+    assert scene.watch.due_at is None
+
+
+def test_what_came_until_the_pass_is_answered_by_it_alone(scene: Scene) -> None:
+    scene.kernel.listen_events.announce()
+    scene.cycle(after=0.0)
+    scene.kernel.listen_events.announce()
+    scene.cycle(after=0.001)
+    scene.kernel.listen_events.announce()
+    scene.cycle(after=0.001)
+
+    assert scene.watch.due_at is None
 
 
 def test_what_changed_nothing_here_is_nothing_to_look_at(scene: Scene) -> None:
