@@ -6,7 +6,6 @@ kernel is to announce nothing.
 
 from __future__ import annotations
 
-import os
 import queue
 import random
 import socket
@@ -64,7 +63,7 @@ def measure(*, quick: bool) -> list[Figure]:
                 say("listeners that the kernel announces")
                 found = [_once(opener, journal, next(ports), pause=0.2) for _ in range(times)]
                 figures.append(_figure("portguard, announced", found, AIM_ANNOUNCED))
-                figures += _storm(ours.pid, 2.0 if quick else 15.0)
+                figures += _storm(ours.pid, instance, 2.0 if quick else 15.0)
         server.write_config(trace=NO_INSTANCE)
         with server.daemon(), _ss() as seen:
             time.sleep(_SETTLE)
@@ -148,8 +147,11 @@ def _read_ss(lines: Iterator[str], arrivals: queue.Queue[tuple[int, int]]) -> No
         arrivals.put((int(at), int(port)))
 
 
-def _storm(daemon: int, seconds: float) -> Iterator[Figure]:
-    """Let connections rain, and see what the daemon does about it."""
+def _storm(daemon: int, instance: Path, seconds: float) -> Iterator[Figure]:
+    """Let connections rain, and see what the daemon does about it.
+
+    What other programs of the machine bind is announced to the daemon all the while, and looked at: their number is told.
+    """
     case = "a storm of connections"
     with ExitStack() as stack:
         makers = [
@@ -164,30 +166,34 @@ def _storm(daemon: int, seconds: float) -> Iterator[Figure]:
             (counter / event / "filter").write_text(f"({condition}) && ({whose})")
         time.sleep(1.0)
         say(f"nothing in particular, for {seconds:.0f} s")
+        others = _events(instance)
         calm = _used(daemon, lambda: time.sleep(seconds))
+        others_calm = _events(instance) - others
         say(f"a storm of connections, for {seconds:.0f} s")
         counts: list[int] = []
-        events = _events(counter)
+        events, others = _events(counter), _events(instance)
         with ThreadPoolExecutor() as pool:
             storm = _used(
                 daemon, lambda: counts.extend(pool.map(lambda maker: int(maker.ask(str(seconds))), makers))
             )
         announced = _events(counter) - events
-    note = f"{sum(counts) / seconds:,.0f} connections/s over {seconds:.0f} s"
-    for subject, unit, value, aim in (
-        ("announcements", "", float(announced), 0.0),
-        ("CPU of portguard", "% of a core", storm, AIM_STORM),
-        ("the same, without a storm", "% of a core", calm, None),
-    ):
+        others_storm = _events(instance) - others
+    for subject, unit, value, aim, note in (
+        (
+            "announcements", "", float(announced), 0.0,
+            f"{sum(counts) / seconds:,.0f} connections/s over {seconds:.0f} s",
+        ),
+        ("CPU of portguard", "% of a core", storm, AIM_STORM, f"{others_storm} announcements of other programs"),
+        ("the same, without a storm", "% of a core", calm, None, f"{others_calm} announcements of other programs"),
+    ):  # fmt: skip
         yield Figure(case=case, subject=subject, unit=unit, samples=Samples.of([value]), aim=aim, note=note)
-        note = ""
 
 
 def _used(pid: int, meanwhile: Callable[[], object]) -> float:
     """Give the part of a core, in per cent, that a process uses meanwhile."""
-    ticks, began = processes.cpu_ticks(pid), time.monotonic()
+    before, began = processes.cpu_seconds(pid), time.monotonic()
     meanwhile()
-    used = (processes.cpu_ticks(pid) - ticks) / os.sysconf("SC_CLK_TCK")
+    used = processes.cpu_seconds(pid) - before
     return 100.0 * used / (time.monotonic() - began)
 
 
