@@ -94,7 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return ExitCode.USAGE
     except ObserveError as error:
-        _complain(str(error))
+        # The kernel's own words say what was refused, and not what to do about it.
+        text = str(error)
+        if "not permitted" in text and "root" not in text and os.geteuid() != 0:
+            text += "; become root"
+        _complain(text)
         return ExitCode.UNKNOWN
     except PortguardError as error:
         _complain(str(error))

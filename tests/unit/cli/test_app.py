@@ -13,6 +13,7 @@ import pytest
 
 from portguard.cli.app import COMMANDS, main
 from portguard.daemon import statusfile
+from portguard.errors import ObserveError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,24 @@ def test_every_command_has_help_with_an_example_and_takes_a_config(
     assert "examples:" in text
     assert f"portguard {command}" in text
     assert "--config" in text
+
+
+@pytest.mark.parametrize(("user", "hint"), [(65534, "; become root"), (0, "")])
+def test_what_the_kernel_refuses_ends_with_what_to_do(
+    user: int, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def refused(_reserved: object) -> None:
+        raise ObserveError("cannot hear of ruleset changes: Operation not permitted")
+
+    monkeypatch.setattr("portguard.cli.check.look", refused)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    config = tmp_path / "portguard.toml"
+    config.write_text("")
+
+    assert main(["check", "--config", str(config)]) == 3
+    assert capsys.readouterr().err == (
+        f"portguard: cannot hear of ruleset changes: Operation not permitted{hint}\n"
+    )
 
 
 def test_the_help_lists_every_command_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
