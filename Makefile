@@ -14,10 +14,10 @@ GIVE_BACK := ; status=$$?; find . \( -path ./build/roots -o -path ./build/hosts 
 endif
 endif
 
-.PHONY: help setup run test unit kernel lab test-hosts host check docs deb bench fuzz clean
+.PHONY: help setup run test unit kernel lab test-hosts host check docs deb bench fuzz fuzz-exposure clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup:  ## system packages and .venv
 	@scripts/setup
@@ -59,6 +59,9 @@ bench: setup  ## how fast, how large: measured side by side
 
 fuzz: setup  ## a long differential run of the path evaluation against the kernel
 	@PORTGUARD_FUZZ_PACKETS=$${PACKETS:-100000} $(PYTHON) -m pytest -q -s tests/kernel -m kernel -k fuzz$(GIVE_BACK)
+
+fuzz-exposure: setup  ## made-up files, titles, arguments and environments against what recognises Redis and JVMs
+	@PORTGUARD_FUZZ_EXAMPLES=$${EXAMPLES:-100000} $(PYTHON) -m pytest -q tests/unit/exposure -n 3 -k fuzz$(GIVE_BACK)
 
 clean:  ## all that these targets made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -295,6 +295,18 @@ REDIS = (
         expected={"0": "redis unknown"},
     ),
     Case(
+        name="under the name of KeyDB",
+        program="keydb-server",
+        options=f"{_SHOWN} --bind 0.0.0.0 --protected-mode no",
+        expected={"0": "redis none"},
+    ),
+    Case(
+        name="under the name of KeyDB, protected mode and an address",
+        program="keydb-server",
+        options=f"{_SHOWN} --bind 0.0.0.0",
+        expected={"0": "redis unknown"},
+    ),
+    Case(
         name="socket only",
         options="--save '' --dir {folder} --port 0 --unixsocket {folder}/s",
         silent=True,

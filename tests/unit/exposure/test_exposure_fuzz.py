@@ -1,6 +1,6 @@
 """Whatever a process writes about itself: no crash, nothing read without end, no secret and no forged field in a log.
 
-A quick run here; ``PORTGUARD_FUZZ_EXAMPLES=100000`` makes a long one (docs/exposure.md has the figures of one).
+A quick run here; ``make fuzz-exposure`` makes a long one (docs/exposure.md has the figures of one).
 """
 
 from __future__ import annotations
