@@ -55,6 +55,8 @@ class Entry:
     raised: tuple[float, ...] = ()
     """Alarms within the flap window."""
     flapping: bool = False
+    worst: Severity | None = None
+    """How bad people were told that it is; while it flaps, the worst of it."""
     gone: float | None = None
     """When it disappeared, if it has and is only remembered for flapping."""
 
@@ -97,6 +99,7 @@ def advance(
                 seen=now,
                 raised=raised,
                 flapping=entry is not None and entry.flapping,
+                worst=entry.worst if entry is not None else None,
             )
         elif entry.alerted is not None and finding.severity.priority < entry.finding.severity.priority:
             # It got worse since people were told: a Redis whose password is gone is news, on whatever port it was known.
@@ -124,8 +127,12 @@ def _tell(entry: Entry, now: float) -> tuple[Entry, Alert | None]:
     if entry.alerted is None:
         raised = (*(at for at in entry.raised if now - at < FLAP_WINDOW), now)
         flapping = len(raised) >= FLAP_COUNT
-        quiet = entry.flapping and flapping
-        entry = replace(entry, alerted=now, raised=raised, flapping=flapping)
+        severity = entry.finding.severity
+        # Whoever makes a finding flap must not thereby hide that it has got worse.
+        worse = entry.worst is None or severity.priority < entry.worst.priority
+        quiet = entry.flapping and flapping and not worse
+        worst = severity if worse or not entry.flapping else entry.worst
+        entry = replace(entry, alerted=now, raised=raised, flapping=flapping, worst=worst)
         state = AlertState.FLAPPING if flapping else AlertState.FIRING
         return entry, None if quiet else _alert(entry, state)
     if now - entry.alerted >= _REMIND.get(entry.finding.severity, _REMIND_OTHERS):

@@ -81,6 +81,22 @@ def test_an_alarm_that_comes_and_goes_is_called_unsteady_once_and_then_left_alon
     assert life.at(number * 20.0 + 10 + FLAP_WINDOW) == ["resolved JMX"]
 
 
+def test_an_unsteady_finding_that_gets_worse_than_ever_told_is_told_once_more() -> None:
+    """Restarting it five times must not be a way to take a password away unnoticed."""
+    life = Life()
+    better = replace(JMX, severity=Severity.ERROR, message="JMX with a password")
+    for number in range(FLAP_COUNT + 2):
+        told = life.at(number * 20.0, better)
+        life.at(number * 20.0 + 10)
+    assert told == []
+
+    assert life.at(200, JMX) == ["flapping JMX"]
+    for number in range(11, 20):
+        assert life.at(number * 20.0, better) == []
+        assert life.at(number * 20.0 + 5, JMX) == []
+        assert life.at(number * 20.0 + 10) == []
+
+
 def test_the_text_of_a_finding_may_change_without_a_new_alarm() -> None:
     life = Life()
     life.at(0, JMX)
