@@ -89,6 +89,8 @@ def _read(question: Any) -> tuple[int, Transport | None, str | None, str | None]
     """Read one question. Raises UsageError."""
     if not isinstance(question, dict) or "port" not in question:
         raise UsageError(f"{json.dumps(question)[:80]} is not a question: it wants at least a port")
+    if odd := question.keys() - {"from", "to", "transport", "port"}:
+        raise UsageError(f"{min(odd)!r} is no part of a question: they are from, to, transport and port")
     port, transport = parse_port(str(question["port"]))
     named = question.get("transport")
     if named is not None:

@@ -25,10 +25,13 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
         "unknown": "who listens could not be read",
     }[listener["state"]]
     console.print(f"[bold]{document['port']}/{document['transport']}[/]: {escape(said)}")
-    for row in document.get("paths", ()):
+    rows = document.get("paths", ())
+    for row in rows:
         console.print()
         sources = ", ".join(row["sources"][:6]) + (" ..." if len(row["sources"]) > 6 else "")
-        _path(console, f"{row['zone']} ({sources})", row, trail=False)
+        # Who is left beside the zones is a list of complements that tells nobody anything, unless it falls into parts.
+        rest = row["zone"].startswith("anyone") and [other["zone"] for other in rows].count(row["zone"]) == 1
+        _path(console, row["zone"] if rest else f"{row['zone']} ({sources})", row, trail=False)
     if "path" in document:
         console.print()
         _path(console, f"{document['from']} to {document['to']}", document, trail=True)

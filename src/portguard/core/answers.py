@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from portguard.core.fix import smallest_fix
 from portguard.core.path import evaluate
-from portguard.core.reach import FROM_NETWORK, own_addresses
+from portguard.core.reach import FROM_NETWORK, Reach, own_addresses
 from portguard.errors import UsageError
 from portguard.model.net import EVERYTHING, AddressSet, Transport
-from portguard.model.path import Outcome, PathClass
+from portguard.model.path import PathClass
 from portguard.model.policy import opened_to
-from portguard.model.snapshot import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,8 +43,6 @@ class Answers:
         self._ruleset: Ruleset = snapshot.ruleset
         self._snapshot = snapshot
         self._zones = zones
-        # Of iptables-legacy nothing can be seen: whatever gets through here may still be dropped there.
-        self._legacy = next((gap.reason for gap in snapshot.gaps if gap.scope == Scope.LEGACY_TABLES), None)
 
     def answer(
         self, port: int, transport: Transport | None, source: str | None, to: str | None
@@ -67,7 +64,7 @@ class Answers:
             "listener": self._listener([found for found in listeners if found.transport is chosen]),
         }
         if address is not None:
-            destination = self._destination(address, to)
+            destination = self._destination(address, to, self._served(chosen, port))
             document["to"] = str(next(destination.networks()).network_address)
             ask = self._ask(port, chosen, AddressSet.of(str(address)), destination)
             (branch,) = evaluate(self._ruleset, ask, self._snapshot.links).branches
@@ -87,7 +84,7 @@ class Answers:
                 ),
             }
             for zone, sources in self._asked(source)
-            for ask in [self._ask(port, chosen, sources, self._own(to))]
+            for ask in [self._ask(port, chosen, sources, self._own(to) if to else self._served(chosen, port))]
             for branch in evaluate(self._ruleset, ask, self._snapshot.links).branches
         ]
         if not document["paths"]:
@@ -109,7 +106,9 @@ class Answers:
             return
         try:
             yield source, AddressSet.of(source)
-        except ValueError:
+        except ValueError as error:
+            if "host bits" in str(error):
+                raise UsageError(f"{source} is no network: there are host bits in it") from None
             known = ", ".join(sorted(self._zones)) or "none is configured"
             raise UsageError(f"{source!r} is neither an address, a network nor a zone ({known})") from None
 
@@ -124,11 +123,21 @@ class Answers:
             raise UsageError(f"{to} is not an address of this host")
         return AddressSet.of(str(address))
 
-    def _destination(self, source: IPAddress, to: str | None) -> AddressSet:
-        """Own address that a client would connect to: the one asked for, else one on the interface towards it."""
+    def _served(self, transport: Transport, port: int) -> AddressSet:
+        """Own addresses at which somebody listens on a port; all of them while nobody does."""
+        return Reach(self._ruleset, self._snapshot.links, self._snapshot.listeners).destination(
+            transport, port
+        )
+
+    def _destination(self, source: IPAddress, to: str | None, served: AddressSet) -> AddressSet:
+        """Own address that a client would connect to: the one asked for, else one on the interface towards it where the port is served."""
         own = self._own(to)
+        if to is None and served.version(source.version):
+            own = served
         if source in self._own(None) or source.is_loopback:
             raise UsageError(f"{source} is this host itself: its connections do not come from the network")
+        if source.is_multicast or source.is_unspecified:
+            raise UsageError(f"{source} is nobody's address: no connection comes from it")
         if to is None and not source.is_link_local:
             own -= _LINK_LOCAL  # Out of reach for it, and the only IPv6 addresses of many hosts.
         addresses = own.version(source.version)
@@ -189,16 +198,13 @@ class Answers:
 
     def _path(self, ask: PathClass, branch: Branch, *, fixed: bool) -> dict[str, Any]:
         """Describe a path; ``fixed`` asks for the smallest change that would open it."""
-        state, reason = branch.outcome, branch.reason
-        if self._legacy is not None and state is Outcome.OPEN:
-            state, reason = Outcome.UNKNOWN, self._legacy
         fix = smallest_fix(self._ruleset, ask, branch, self._snapshot.links) if fixed else None
         return {
             "path": {
-                "state": state.value,
+                "state": branch.outcome.value,
                 "by": None if branch.by is None else _rule(branch.by),
                 "trail": [{**_rule(step.at), "effect": step.effect} for step in branch.trail],
-                "reason": reason,
+                "reason": branch.reason,
             },
             "fix": None
             if fix is None
@@ -212,11 +218,12 @@ class Answers:
 
 
 def _address(text: str | None) -> IPAddress | None:
-    """Read a single address; None when it is something else."""
+    """Read a single address, an IPv4 address in the words of IPv6 as such; None when it is something else."""
     try:
-        return None if text is None else ipaddress.ip_address(text)
+        read = None if text is None else ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(read, "ipv4_mapped", None) or read
 
 
 def _networks(sources: AddressSet) -> list[str]:

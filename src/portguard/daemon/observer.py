@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from portguard.daemon.ruleset_view import RulesetView
@@ -10,6 +11,7 @@ from portguard.exposure.exposures import Exposures
 from portguard.exposure.identify import judge_process
 from portguard.kernel.legacy import legacy_tables
 from portguard.model.net import AddressSet
+from portguard.model.ruleset import legacy_key
 from portguard.model.snapshot import Gap, Scope, Snapshot
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from portguard.model.exposure import Exposure
     from portguard.model.listener import Listener
     from portguard.model.net import IPAddress, Transport
-    from portguard.model.ruleset import RulesetChange, Table
+    from portguard.model.ruleset import Ruleset, RulesetChange, Table
     from portguard.model.snapshot import Connection, Links, Surroundings
     from portguard.model.transaction import Transaction
 
@@ -42,6 +44,8 @@ class Observer:
         self._links: Links | None = None
         self._links_stale = True
         self._unreadable = False
+        self._whole: tuple[Ruleset, tuple[str, ...], Ruleset] | None = None
+        """The ruleset of nft, the tables of iptables-legacy, and both together."""
         self._reserved = AddressSet()
         self._connections: tuple[Connection, ...] | None = None
         self._connections_at = float("-inf")
@@ -181,13 +185,24 @@ class Observer:
         self._brief_shown = bool(self._brief)
         return Snapshot(
             listeners=self._listeners,
-            ruleset=ruleset,
+            ruleset=ruleset if ruleset is None else self._beside(ruleset, legacy or ()),
             links=self._links,
             gaps=tuple(sorted(gaps)),
             brief=self._brief,
             connections=self._connections,
             surroundings=self._surroundings,
         )
+
+    def _beside(self, ruleset: Ruleset, legacy: tuple[str, ...]) -> Ruleset:
+        """Put the tables of iptables-legacy beside those of nft, as ones that cannot be read. Of the same it is the same object."""
+        if not legacy:
+            return ruleset
+        seen, names, whole = self._whole or (None, (), ruleset)
+        if seen is not ruleset or names != legacy:
+            hidden = {legacy_key(name): "nft cannot show its rules" for name in legacy}
+            whole = replace(ruleset, unreadable={**ruleset.unreadable, **hidden})
+            self._whole = ruleset, legacy, whole
+        return whole
 
     def sensitive(self) -> Mapping[int, Exposure]:
         """Name what must never be exposed among the listeners last read."""

@@ -23,6 +23,20 @@ class TableKey(NamedTuple):
         return f"{self.family} {self.name}"
 
 
+_LEGACY = " of iptables-legacy"
+
+
+def legacy_key(name: str) -> TableKey:
+    """Name a table of iptables-legacy (``ip filter``) among those of nft, which cannot show its rules."""
+    family, _, table = name.partition(" ")
+    return TableKey(family, table + _LEGACY)
+
+
+def only_shuts(key: TableKey) -> bool:
+    """Whether a table that cannot be read can do no more than let pass or shut out: no translation, no mark."""
+    return key.name in {f"filter{_LEGACY}", f"security{_LEGACY}"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """A base chain (with a hook) or a regular chain (reached by jump and goto)."""

@@ -40,6 +40,7 @@ def test_wrong_port_is_a_usage_error(
         ("nonsense", "is not JSON"),
         ('{"port": 80}', "is not a list"),
         ("[80]", "is not a question"),
+        ('[{"port": 80, "form": "10.1.0.7"}]', "'form' is no part of a question"),
         ('[{"from": "10.0.0.1"}]', "wants at least a port"),
         ('[{"port": 80, "transport": "sctp"}]', "the transport is tcp or udp"),
         ('[{"port": 80, "from": 5}]', "is not an address"),

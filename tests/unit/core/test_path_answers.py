@@ -17,7 +17,8 @@ from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.listener import Listener, Owner
 from portguard.model.net import EVERYTHING, AddressSet, PortRange, Transport
 from portguard.model.policy import Direction, Service
-from portguard.model.snapshot import Gap, Interface, Links, Scope, Snapshot
+from portguard.model.ruleset import legacy_key
+from portguard.model.snapshot import Interface, Links, Snapshot
 
 LISTINGS: dict[str, Any] = json.loads(RECORDED.read_text())
 ZONES = {"workstations": AddressSet.of("10.1.0.0/16"), "admins": AddressSet.of("10.9.0.1")}
@@ -29,9 +30,11 @@ REDIS = Listener(
 )
 
 
-def answers(case: str = "concatenations with intervals", *gaps: Gap) -> Answers:
+def answers(case: str = "concatenations with intervals", *legacy: str, listener: Listener = REDIS) -> Answers:
     ruleset = parse_ruleset(LISTINGS[case], generation=1)
-    return Answers(Snapshot(listeners=(REDIS,), ruleset=ruleset, links=LINKS, gaps=gaps), ZONES)
+    hidden = {legacy_key(name): "nft cannot show its rules" for name in legacy}
+    ruleset = dataclasses.replace(ruleset, unreadable=hidden)
+    return Answers(Snapshot(listeners=(listener,), ruleset=ruleset, links=LINKS), ZONES)
 
 
 def test_one_client_gets_the_whole_path_and_the_fix() -> None:
@@ -123,9 +126,25 @@ def test_a_port_nobody_listens_on_is_still_answered() -> None:
 
 
 def test_what_legacy_iptables_may_drop_is_not_called_open() -> None:
-    gap = Gap(scope=Scope.LEGACY_TABLES, reason="tables ip filter are in use")
-    path = answers("concatenations with intervals", gap).answer(443, None, "10.1.0.7", None)["path"]
-    assert (path["state"], path["reason"]) == ("unknown", "tables ip filter are in use")
+    path = answers("concatenations with intervals", "ip filter").answer(443, None, "10.1.0.7", None)["path"]
+    reason = "table ip filter of iptables-legacy could not be read: nft cannot show its rules"
+    assert (path["state"], path["reason"]) == ("unknown", reason)
+
+
+def test_an_ipv4_address_in_the_words_of_ipv6_is_that_client() -> None:
+    found = answers().answer(443, None, "::ffff:10.1.0.7", None)
+    assert (found["to"], found["path"]["state"]) == ("10.1.0.1", "open")
+
+
+def test_the_addresses_at_which_nobody_listens_have_no_say() -> None:
+    """As for check and status: a port is evaluated at the addresses where it is served."""
+    listener = dataclasses.replace(REDIS, address=ipaddress.ip_address("10.2.0.1"))
+    asked = answers(listener=listener)
+    assert asked.answer(443, None, "10.1.5.5", None)["to"] == "10.2.0.1"
+    assert asked.answer(443, None, "fd01::7", None)["to"] == "fd01::1"
+    assert asked.answer(443, None, "10.1.5.5", "10.1.0.1")["to"] == "10.1.0.1"
+    (row,) = asked.answer(443, None, "workstations", None)["paths"]
+    assert row["path"]["state"] == "open"
 
 
 @pytest.mark.parametrize(
@@ -137,11 +156,9 @@ def test_what_legacy_iptables_may_drop_is_not_called_open() -> None:
         ("10.1.0.7", "fd01::1", "10.1.0.7 is IPv4, and fd01::1 is not"),
         ("10.1.0.7", "10.1.0.99", "10.1.0.99 is not an address of this host"),
         ("10.1.0.7", "there", "--to 'there' is not an address"),
-        (
-            "10.1.0.7/8",
-            None,
-            "'10.1.0.7/8' is neither an address, a network nor a zone (admins, workstations)",
-        ),
+        ("10.1.0.7/8", None, "10.1.0.7/8 is no network: there are host bits in it"),
+        ("0.0.0.0", None, "0.0.0.0 is nobody's address: no connection comes from it"),
+        ("ff02::1", None, "ff02::1 is nobody's address: no connection comes from it"),
     ],
 )
 def test_a_question_that_makes_no_sense_gets_one_clear_line(

@@ -10,7 +10,7 @@ from path_questions import LINKS, asked
 from portguard.core.path import evaluate
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.net import AddressSet
-from portguard.model.ruleset import Ruleset, TableKey
+from portguard.model.ruleset import Ruleset, TableKey, legacy_key
 
 if TYPE_CHECKING:
     from portguard.model.path import Branch, PathReport
@@ -88,14 +88,35 @@ def test_a_set_that_was_not_read_is_unknown_for_what_it_could_hold() -> None:
     assert fate(ruleset([saddr("@s"), ACCEPT], more=(body,))).outcome == "dropped"
 
 
-def test_a_table_that_could_not_be_read_leaves_open_nothing_and_shut_what_is_shut() -> None:
+def test_of_a_table_that_could_not_be_read_nothing_is_claimed_since_it_may_translate_before_others_drop() -> (
+    None
+):
     other = {TableKey("ip", "x"): "its listing was cut off"}
     open_ = ruleset(policy="accept")
     shut = ruleset()
     assert fate(open_).outcome == "open"
     unsure = fate(Ruleset(generation=1, tables=open_.tables, unreadable=other))
     assert (unsure.outcome, "cut off" in str(unsure.reason)) == ("unknown", True)
-    assert fate(Ruleset(generation=1, tables=shut.tables, unreadable=other)).outcome == "dropped"
+    assert fate(Ruleset(generation=1, tables=shut.tables, unreadable=other)).outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "outcome"),
+    [
+        ("ip filter", "accept", "unknown"),
+        ("ip filter", "drop", "dropped"),
+        ("ip nat", "drop", "unknown"),
+        ("ip mangle", "drop", "unknown"),
+        ("ip6 nat", "accept", "open"),
+    ],
+)
+def test_tables_of_iptables_legacy_leave_shut_what_they_cannot_translate_or_mark(
+    name: str, policy: str, outcome: str
+) -> None:
+    tables = ruleset(policy=policy).tables
+    found = fate(Ruleset(generation=1, tables=tables, unreadable={legacy_key(name): "hidden"}))
+    assert found.outcome == outcome
+    assert (found.reason is None) == (outcome == "open")
 
 
 def test_a_table_that_could_not_be_read_of_the_other_family_has_no_say() -> None:

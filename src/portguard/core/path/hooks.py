@@ -9,6 +9,7 @@ from portguard.core.path.past import onward
 from portguard.core.path.tables import compiled
 from portguard.core.path.walk import Fate, Walk
 from portguard.model.path import Outcome
+from portguard.model.ruleset import only_shuts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,14 +80,23 @@ class Route:
         self.fates.extend(Fate(flow, Outcome.OPEN) for flow in ended)
 
     def _unread(self, flows: list[Flow], version: int) -> list[Flow]:
-        """Whatever got through so far may still be dropped by a table that could not be read."""
+        """Tell what may be otherwise because of a table that could not be read.
+
+        Whatever got through so far may still be dropped there. What was shut out may have been translated, or marked, there before.
+        """
         families = {"inet", "netdev", "ip" if version == 4 else "ip6"}
+        shut = tuple(self.fates)
         for key, reason in self._ruleset.unreadable.items():
-            if key.family in families:
-                doubt = f"table {key} could not be read: {reason}"
-                for flow in flows:
-                    step = Trail(flow.trail, key, "", None, "may decide: it could not be read")
-                    self.fates.append(Fate(flow._replace(trail=step, doubt=doubt), Outcome.UNKNOWN))
+            if key.family not in families:
+                continue
+            others = [(flow, Outcome.UNKNOWN) for flow in flows]
+            for fate in shut:
+                told = Outcome.REFUSED if fate.outcome is Outcome.DROPPED else Outcome.DROPPED
+                others.append((fate.flow, told if only_shuts(key) else Outcome.UNKNOWN))
+            doubt = f"table {key} could not be read: {reason}"
+            for flow, outcome in others:
+                step = Trail(flow.trail, key, "", None, "may decide: it could not be read")
+                self.fates.append(Fate(flow._replace(trail=step, doubt=doubt), outcome))
         return flows
 
     def _hook(self, hook: str, flows: list[Flow], version: int) -> list[Flow]:
