@@ -130,7 +130,7 @@ def test_a_unit_that_opens_redis_on_another_port_is_told_at_once_and_with_a_pass
     shown = host.show("cache.service", "ActiveEnterTimestampMonotonic")
     up = int(shown["ActiveEnterTimestampMonotonic"])
     record(
-        host.release, "an exposed Redis, from its unit's being up to the journal",
+        host.release, "an exposed Redis: from its unit being up to the journal",
         ms=round((int(alert["__MONOTONIC_TIMESTAMP"]) - up) / 1000), found_by=unbooted.status()["daemon"]["events"],
     )  # fmt: skip
 
@@ -219,7 +219,7 @@ def test_what_was_confirmed_is_closed_again_before_the_network_comes_up_and_a_ro
     assert moments == sorted(moments)
     assert all(moments)
     record(
-        host.release, "contain over a reboot: closed before the network comes up by",
+        host.release, "contain over a reboot: closed before the network comes up",
         ms=round((moments[3] - moments[1]) / 1000, 1), before_redis_ms=round((moments[4] - moments[1]) / 1000, 1),
         attempts_of_a_stranger=len(watch.attempts), let_in=0,
     )  # fmt: skip

@@ -1,4 +1,7 @@
-"""What the tests measured, kept for ``docs/hosts.md``: build/reports/hosts.json."""
+"""What the tests measured, kept for ``docs/hosts.md``: build/reports/hosts.json.
+
+Run as ``python -m host.harness.report`` in ``tests``, it prints the table.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import json
 from typing import Any
 
 from host.harness.held import ROOT
+
+_UNITS = {"ms": "ms", "seconds": "s", "MB": "MB", "percent": "%"}
 
 REPORT = ROOT / "build" / "reports" / "hosts.json"
 
@@ -31,8 +36,20 @@ def table() -> str:
     lines = ["| measured | Debian 12 | Debian 13 |", "|---|---|---|"]
     for what, releases in known.items():
         cells = [
-            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in releases.get(name_, {}).items())
-            for name_ in ("debian12", "debian13")
+            ", ".join(_spelled(name, value) for name, value in releases.get(release, {}).items())
+            for release in ("debian12", "debian13")
         ]
         lines.append(f"| {what} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
+
+
+def _spelled(name: str, value: Any) -> str:
+    """Spell a figure with its unit behind it, where the end of its name is one."""
+    words = name.split("_")
+    unit = _UNITS.get(words[-1])
+    figure = f"{value:,}" if isinstance(value, int) else str(value)
+    return " ".join([*words[:-1], f"{figure} {unit}"]) if unit else f"{' '.join(words)} {figure}"
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201 - the command's own voice
