@@ -67,6 +67,15 @@ def test_of_a_point_to_point_address_the_own_end_is_read(reader: RouteReader, ne
     assert ip_address("10.6.0.1") not in own
 
 
+def test_the_bridge_of_a_port_is_read(reader: RouteReader, netns: Netns) -> None:
+    netns.run("ip", "link", "add", "br0", "type", "bridge")
+    netns.run("ip", "link", "set", "far", "master", "br0")
+    found = {interface.name: interface for interface in reader.read().interfaces}
+    assert found["far"].master == found["br0"].index
+    assert found["br0"].master is None
+    assert found["br0"].lower is None
+
+
 def test_the_routes_of_own_addresses_are_left_out(reader: RouteReader) -> None:
     assert routes(reader, "10.28.32.5/32") == []
     lan = Route(

@@ -40,6 +40,9 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 """family, interface, state, flags, type (struct ndmsg)"""
 
 _IFLA_IFNAME = 3
+_IFLA_LINK = 5
+_IFLA_MASTER = 10
+_IFLA_LINK_NETNSID = 37
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _RTA_DST = 1
@@ -115,12 +118,17 @@ def _interfaces(links: Iterable[Message], addresses: Iterable[Message]) -> Itera
             held.setdefault(index, []).append((own, length))
     for message in links:
         _, _, index, flags, _ = _LINK.unpack_from(message.payload)
-        name = dict(attributes(message.payload, _LINK.size)).get(_IFLA_IFNAME)
+        fields = dict(attributes(message.payload, _LINK.size))
+        name = fields.get(_IFLA_IFNAME)
+        # With a namespace beside it, the number is one of that namespace: the far end of a veth.
+        lower = None if _IFLA_LINK_NETNSID in fields else fields.get(_IFLA_LINK)
         yield Interface(
             index=index,
             name="" if name is None else clean(string(name)),
             up=bool(flags & _IFF_UP),
             addresses=tuple(sorted(held.get(index, ()), key=lambda pair: (pair[0].version, *pair))),
+            master=_number(fields.get(_IFLA_MASTER), 0) or None,
+            lower=_number(lower, 0) or None,
         )
 
 

@@ -45,6 +45,10 @@ class Interface:
     up: bool
     addresses: tuple[tuple[IPAddress, int], ...]
     """Own addresses with their prefix length."""
+    master: int | None = None
+    """Index of the bridge or bond that it is part of."""
+    lower: int | None = None
+    """Index of the interface that carries it (VLAN, macvlan)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

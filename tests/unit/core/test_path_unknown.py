@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,10 @@ from portguard.core.path import evaluate
 from portguard.kernel.ruleset_json import parse_ruleset
 from portguard.model.net import AddressSet
 from portguard.model.ruleset import Ruleset, TableKey, legacy_key
+from portguard.model.snapshot import Interface, Links, Route
 
 if TYPE_CHECKING:
     from portguard.model.path import Branch, PathReport
-    from portguard.model.snapshot import Links
 
 CLIENT = AddressSet.of("10.1.0.7")
 OF = {"family": "inet", "table": "f"}
@@ -225,3 +226,55 @@ def test_a_counter_chosen_by_a_map_breaks_the_rule_off_for_what_the_map_does_not
     assert fate(ruleset([counters, ACCEPT])).outcome == "dropped"
     counters = {"counter": {"map": {"key": port, "data": {"set": [[80, "c"]]}}}}
     assert fate(ruleset([counters, ACCEPT])).outcome == "open"
+
+
+BRIDGE = Links(
+    interfaces=(
+        Interface(index=2, name="br0", up=True, addresses=((ip_address("10.1.0.1"), 16),)),
+        Interface(index=3, name="port", up=True, addresses=((ip_address("fe80::3"), 64),), master=2),
+        Interface(index=4, name="eth1", up=True, addresses=((ip_address("10.2.0.1"), 16),)),
+        Interface(index=5, name="eth1.7", up=True, addresses=((ip_address("10.7.0.1"), 16),), lower=4),
+    ),
+    routes=(
+        Route(network=ip_network("10.1.0.0/16"), interface=2),
+        Route(network=ip_network("10.2.0.0/16"), interface=4),
+        Route(network=ip_network("10.7.0.0/16"), interface=5),
+    ),
+)
+FROM_BRIDGE, FROM_LAN, FROM_VLAN = (AddressSet.of(f"10.{net}.0.7") for net in (1, 2, 7))
+
+
+def beside(family: str, hook: str, *expr: dict[str, Any], **more: Any) -> Ruleset:
+    of = {"family": family, "table": "b"}
+    base = {"name": "c", "type": "filter", "hook": hook, "prio": 0, "policy": "accept", **more}
+    rows = [{"metainfo": {}}, {"table": {"family": family, "name": "b"}}, {"chain": {**of, **base}}]
+    rows += [{"rule": {**of, "chain": "c", "handle": 3, "expr": [one]}} for one in expr]
+    return parse_ruleset({"nftables": rows}, generation=1)
+
+
+def test_what_a_table_of_family_bridge_drops_is_not_evaluated() -> None:
+    dropping = beside("bridge", "input", DROP)
+    found = fate(dropping, BRIDGE, FROM_BRIDGE)
+    assert (found.outcome, "bridge b" in str(found.reason)) == ("unknown", True)
+    assert fate(dropping, BRIDGE, FROM_LAN).outcome == "open"
+    # The same chain without the rule is another ruleset, though its base chains are the same.
+    assert fate(beside("bridge", "input"), BRIDGE, FROM_BRIDGE).outcome == "open"
+    assert fate(dropping, BRIDGE, FROM_BRIDGE).outcome == "unknown"
+    assert fate(beside("bridge", "forward", DROP), BRIDGE, FROM_BRIDGE).outcome == "open"
+
+
+@pytest.mark.parametrize(
+    ("device", "source", "outcome"),
+    [
+        ("port", FROM_BRIDGE, "unknown"),
+        ("eth1", FROM_VLAN, "unknown"),
+        ("eth1", FROM_LAN, "dropped"),
+        ("eth1", FROM_BRIDGE, "open"),
+        ("br0", FROM_BRIDGE, "dropped"),
+        ("br0", FROM_VLAN, "open"),
+    ],
+)
+def test_an_ingress_chain_may_see_what_its_device_carries_for_others(
+    device: str, source: AddressSet, outcome: str
+) -> None:
+    assert fate(beside("netdev", "ingress", DROP, dev=device), BRIDGE, source).outcome == outcome

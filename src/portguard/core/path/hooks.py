@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from portguard.core.path.footprint import Step
 from portguard.core.path.packet import LOOPBACK, Flow, Tracking, Trail, joined, meets
 from portguard.core.path.past import onward
 from portguard.core.path.tables import compiled
@@ -24,6 +25,7 @@ NAT = {"prerouting": -100, "input": 100, "postrouting": 100}
 """Where the kernel calls all nat chains of a hook, whatever their own priority (nf_nat_register_fn)."""
 
 
+_BRIDGED = ("ingress", "prerouting", "input")
 _TIED = "of chains at the priority of nat, which come before the translation is not known"
 
 
@@ -76,8 +78,24 @@ class Route:
                 away.append(flow._replace(doubt=doubt))
         here = self._hook("input", here, version)
         away = self._hook("postrouting", self._hook("forward", away, version), version)
-        ended = self._unread([*here, *away], version)
+        ended = self._unread(self._bridged([*here, *away]), version)
         self.fates.extend(Fate(flow, Outcome.OPEN) for flow in ended)
+
+    def _bridged(self, flows: list[Flow]) -> list[Flow]:
+        """Tell what a table of family bridge may have dropped before: such tables are not evaluated."""
+        for table, chain in (row for hook in _BRIDGED for row in self._ruleset.base_chains(hook, "bridge")):
+            for flow in flows[:1]:
+                step = Step.of(table.key, chain.name, flow.packet, flow.packet.interfaces)
+                self._footprint.step(step, compiled(table))
+            ends = compiled(table).ends(chain.name)
+            if "dormant" in table.flags or ends is None or not ends[0]:
+                continue
+            doubt = f"what table {table.key} does with packets that a bridge takes in is not evaluated"
+            for flow in flows:
+                if any(self._world.may_be_bridge(name) for name in flow.packet.interfaces):
+                    trail = Trail(flow.trail, table.key, chain.name, None, "may decide: it is not evaluated")
+                    self.fates.append(Fate(flow._replace(trail=trail, doubt=doubt), Outcome.DROPPED))
+        return flows
 
     def _unread(self, flows: list[Flow], version: int) -> list[Flow]:
         """Tell what may be otherwise because of a table that could not be read.
@@ -189,7 +207,7 @@ class Route:
             yield flow._replace(packet=flow.packet._replace(interfaces=at)), True
         if rest := flow.packet.interfaces - at:
             other = flow._replace(packet=flow.packet._replace(interfaces=rest))
-            carriers = [name for name in chain.devices if self._world.may_carry(name)]
+            carriers = [name for name in chain.devices if self._world.may_carry(name, rest)]
             if carriers:
                 doubt = f"whether {carriers[0]} carries the packets of {', '.join(sorted(rest))} is not known"
                 yield other._replace(doubt=doubt), True

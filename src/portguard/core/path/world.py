@@ -149,12 +149,25 @@ class World:
             return None
         return False
 
-    def may_carry(self, name: str) -> bool:
-        """Whether an interface may be the lower device of another one (bridge port, bond member): not told by links."""
-        for interface in self.links.interfaces if self.links else ():
-            if interface.name == name:
-                return not interface.addresses
-        return self.links is None
+    def may_carry(self, name: str, others: frozenset[str]) -> bool:
+        """Whether an interface may carry what comes in by others: as a part of them, or beneath them."""
+        if self.links is None:
+            return True
+        found = [interface for interface in self.links.interfaces if interface.name == name]
+        for interface in found:
+            # A switch of another kind does not tell of its ports; only, they have no addresses of their own.
+            if all(address.is_link_local for address, _ in interface.addresses):
+                return True
+            above = {other.name for other in self.links.interfaces if other.lower == interface.index}
+            above.add(self._names.get(interface.master or 0, ""))
+            if above & others:
+                return True
+        return False
+
+    def may_be_bridge(self, name: str) -> bool:
+        """Whether an interface has ports whose packets pass the tables of family bridge first."""
+        index = next((row.index for row in self.links.interfaces if row.name == name), 0) if self.links else 0
+        return self.links is None or any(row.master == index for row in self.links.interfaces if row.master)
 
     def addresses_on(self, version: int, name: str) -> Intervals:
         """Own addresses on one interface; empty where they are not known."""
