@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("host")]
 HERE = ipaddress.ip_address("10.1.0.1")
 PATIENCE = 3.0
 UNTOLD = {
+    "under the name of KeyDB, protected mode and an address": "refuses-strangers",
     "no option at all but the port": "refuses-strangers",
     "every address, no password, title as usual": "none",
     "cluster": "refuses-strangers",
