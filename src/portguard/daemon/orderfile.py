@@ -8,7 +8,6 @@ loads it before the network comes up.
 from __future__ import annotations
 
 import contextlib
-import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +55,11 @@ class OrderFile:
             return Standing()
 
     def keep(self, state: State) -> None:
-        """Write down what changed. Raises OSError when that cannot be done."""
+        """Write down what changed, and wait for the disk. Raises OSError when that cannot be done."""
         document = _document(state.standing)
         if document != self._written:
             self._order.parent.mkdir(parents=True, exist_ok=True)
-            statusfile.write(self._order, document)
+            statusfile.write(self._order, document, durable=True)
             self._written = document
         text = table_text(state)
         if text == self._text:
@@ -69,7 +68,7 @@ class OrderFile:
             with contextlib.suppress(FileNotFoundError):
                 self._table.unlink()
         else:
-            _replace(self._table, text)
+            statusfile.replace(self._table, text, durable=True)
         self._text = text
 
 
@@ -87,16 +86,6 @@ def table_text(state: State) -> str | None:
         return None
     # The table may exist or not when it is loaded: added first, it can be deleted.
     return f"{TableOp(verb=Verb.ADD, table=OWN_TABLE)}\n{replacement(state.desired, exists=True)}"
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
-    )
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def _document(standing: Standing) -> dict[str, Any]:

@@ -18,10 +18,16 @@ _READERS = "adm"
 """Debian's group of those who may read logs."""
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Replace the file as a whole: a reader sees the old document or the new one, never half of one.
+def write(path: Path, document: dict[str, Any], *, durable: bool = False) -> None:
+    """Write a document as :func:`replace` does. Raises OSError."""
+    replace(path, json.dumps(document, separators=(",", ":")) + "\n", durable=durable)
 
-    Raises OSError when it cannot be written (a full disk, a missing directory); the old file stays as it was.
+
+def replace(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace the file as a whole: a reader sees the old one or the new one, never half of one.
+
+    ``durable``: it is on the disk when this returns; what was not may be an empty file after a power cut. Raises OSError when
+    it cannot be written (a full disk, a missing directory); the old file stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -34,13 +40,25 @@ def write(path: Path, document: dict[str, Any]) -> None:
                 os.setxattr(
                     descriptor, "system.posix_acl_access", _readable_by(grp.getgrnam(_READERS).gr_gid)
                 )
-            json.dump(document, file, separators=(",", ":"))
-            file.write("\n")
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
         temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _readable_by(group: int) -> bytes:

@@ -7,10 +7,11 @@ import os
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portguard.catalogue.load import load
@@ -23,9 +24,6 @@ from portguard.model.config import Config
 from portguard.model.containment import ClosedPort, Closing, Order, OrderState, Pause
 from portguard.model.net import Transport
 from portguard.model.policy import Mode
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = Moment(monotonic=1000.0, when=datetime(2026, 11, 21, 9, 30, tzinfo=UTC))
 CONFIGURED = resolve(Config(roles=("printum/all-in-one",), mode=Mode.HEAL), load())
@@ -70,6 +68,25 @@ def test_the_next_process_finds_the_order_that_this_one_kept(
     OrderFile(tmp_path).keep(state(order))
 
     assert OrderFile(tmp_path).recall(NOW) == Standing(order=order, recalled=True)
+
+
+def test_what_is_kept_is_on_the_disk_before_it_takes_the_place_of_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut right after a confirmation must not leave an empty file where the order stood."""
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()).removeprefix(str(tmp_path)))
+        if synced[-1]:
+            assert os.fstat(descriptor).st_size > 0
+            assert not (tmp_path / synced[-1].strip("/.").removesuffix(f".{os.getpid()}")).exists()
+
+    monkeypatch.setattr("os.fsync", fsync)
+    OrderFile(tmp_path).keep(state())
+
+    files = [f"/.{name}.{os.getpid()}" for name in (ORDER, TABLE)]
+    assert synced == [files[0], "", files[1], ""], "each file, then its folder"
 
 
 def test_no_order_is_kept_as_none(tmp_path: Path) -> None:
@@ -132,6 +149,7 @@ def test_a_damaged_file_orders_nothing(tmp_path: Path, changes: dict[str, Any]) 
     assert OrderFile(tmp_path).recall(NOW) == Standing()
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(st.integers(0, 300), st.binary(max_size=4))
 def test_no_damage_is_fatal(tmp_path_factory: pytest.TempPathFactory, at: int, instead: bytes) -> None:
     folder = tmp_path_factory.mktemp("state")
