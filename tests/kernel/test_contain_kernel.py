@@ -192,6 +192,32 @@ def test_connections_that_are_open_stay_open_are_reported_and_end_on_request_alo
         pass  # the service itself goes on
 
 
+def test_who_was_in_before_a_later_exposure_was_closed_is_reported_and_ended_on_request(
+    host: ContainHost,
+) -> None:
+    """The mode is in force and confirmed: nothing is to be armed, and nothing to be confirmed again."""
+    host.start()
+    host.confirmed()
+    assert host.process is not None
+    host.process.send_signal(signal.SIGSTOP)
+    host.redis(6390)
+    held = host.hold(STRANGER, 6390)
+    host.process.send_signal(signal.SIGCONT)
+    eventually(lambda: host.reaches(STRANGER, 6390) == "dropped", "it is closed")
+    line = f"1 connection of strangers to 6390/tcp (redis) stays open: {STRANGER}"
+    assert line in host.order("mode")[1]
+    code, said = host.order("mode", "contain")
+    assert (code, line in said, "armed: the kernel" in said) == (0, True, False), said
+
+    code, said = host.order("mode", "contain", "--kill-established")
+    assert code == 0, said
+    assert "1 of 1 connection of strangers to 6390/tcp (redis) were ended" in said
+    with pytest.raises(ConnectionResetError):
+        held.recv(100)
+    assert host.status()["order"]["state"] == "confirmed"
+    assert "connection of strangers" not in host.order("mode")[1]
+
+
 def test_ssh_that_was_open_before_anything_tracked_connections_goes_on(host: ContainHost) -> None:
     """In observe there is no table and nothing is tracked: contain tracks for a while before it closes."""
     host.redis(6390)

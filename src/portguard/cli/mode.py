@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
     order = _armed(status)
     for line in ways_in.strangers(order["closes"], kill=args.kill_established):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if order["disarms_in"] is None:
+        return ExitCode.OK
     out.print(
         f"armed: the kernel opens it again in {order['disarms_in']:.0f} s. Open a NEW connection to this host to see that"
         " you still get in, then: portguard confirm",
@@ -115,11 +117,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _armed(status: Path) -> dict[str, Any]:
-    """Wait until the dead man runs. Raises ObserveError when it does not come to that."""
+    """Wait until the dead man runs, or need not. Raises ObserveError when it does not come to that."""
     until = time.monotonic() + _ARMED_WITHIN
     while time.monotonic() < until:
         order = current(status).get("order") or {}
-        if order.get("disarms_in") is not None:
+        confirmed = (order.get("ordered"), order.get("state")) == (Mode.CONTAIN, "confirmed")
+        if order.get("disarms_in") is not None or confirmed:
             return dict(order)
         if order.get("state") != "waiting":
             raise ObserveError("it was not armed; portguard status and the journal say why")
@@ -142,6 +145,9 @@ def _rows(connections: tuple[Connection, ...]) -> list[dict[str, Any]]:
 
 
 def _show(document: dict[str, Any]) -> None:
-    from portguard.cli import show_order  # noqa: PLC0415 - rich, which the orders above do without
+    from portguard.cli import show_order, ways_in  # noqa: PLC0415 - rich, which the orders above do without
 
-    output.console().print(show_order.order(document, alone=True))
+    out = output.console()
+    out.print(show_order.order(document, alone=True))
+    for line in ways_in.strangers((document.get("order") or {}).get("closes", ()), kill=False):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -78,9 +78,10 @@ def strangers(closed: Sequence[Mapping[str, Any]], *, kill: bool) -> Iterator[st
             names = ", ".join(peers[:_SHOWN]) + (
                 f" and {len(peers) - _SHOWN} more" if len(peers) > _SHOWN else ""
             )
-            count = "1 connection" if len(rows) == 1 else f"{len(rows)} connections"
+            one = len(rows) == 1
+            count = "1 connection" if one else f"{len(rows)} connections"
             yield (
-                f"{count} of strangers to {port['port']}/tcp ({port['application']}) stay open: {names}"
+                f"{count} of strangers to {port['port']}/tcp ({port['application']}) {'stays' if one else 'stay'} open: {names}"
                 if not kill
                 else (
                     f"{sum(established.destroy(row) for row in rows)} of {count} of strangers to"

@@ -89,7 +89,9 @@ def _close(state: State, event: Ordered, configured: Policy, policy: Policy) -> 
         lines = (
             deadman.described(policy, state.standing.closing) if state.standing.closing is not None else ()
         )
-        return _no(state, "mode contain is confirmed already: nothing has to be armed", *lines)
+        # What is asked for is so. Whoever asks again wants to know who is connected to what was closed since, or end that.
+        text = "mode contain is confirmed already: nothing has to be armed"
+        return state, (Reply(ok=True, text=text, details=tuple(lines)),)
     wanted = replace(configured, mode=event.mode)
     refusals = list(_blind(state, event, wanted))
     if refusals:

@@ -284,8 +284,12 @@ def test_a_second_order_starts_the_time_anew_and_remembers_the_way_back(play: Pl
 
 def test_confirmed_already_it_is_not_put_at_risk_again(play: Play) -> None:
     play.confirmed()
+    reply = play.order()
 
-    assert not play.order().ok
+    assert reply.ok
+    assert "confirmed already" in reply.text
+    assert any("6390/tcp" in line for line in reply.details)
+    assert play.left() == FOREVER
     assert play.ask(Confirmed(at=play.at)).ok
     assert play.left() == FOREVER
 
