@@ -237,18 +237,40 @@ def test_an_nft_that_hangs_is_given_up(
     assert "in time" in firewall.read().unreadable[TableKey("ip", "theirs")]
 
 
-def test_a_listing_that_is_too_large_is_made_again_without_elements(
-    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["size", "time"])
+def test_a_set_that_cannot_be_had_costs_its_own_elements_and_no_others(
+    netns: Netns, firewall: Nft, monkeypatch: pytest.MonkeyPatch, limit: str, tmp_path: Path
 ) -> None:
     elements = ", ".join(f"10.0.{i // 250}.{i % 250}" for i in range(2000))
     netns.nft(
-        "add table ip bans", f"add set ip bans banned {{ type ipv4_addr; elements = {{ {elements} }}; }}"
+        "add table ip bans",
+        f"add set ip bans banned {{ type ipv4_addr; elements = {{ {elements} }}; }}",
+        "add set ip bans few { type ipv4_addr; elements = { 10.0.0.1 }; }",
+        "add set ip bans none { type ipv4_addr; }",
+        "add map ip bans ports { type inet_service : verdict; elements = { 80 : accept }; }",
     )
-    monkeypatch.setattr(nft_command, "_BOUND", 10_000)
+    if limit == "size":
+        monkeypatch.setattr(nft_command, "_BOUND", 10_000)
+    else:
+        # An nft that never ends where it would have to print the large set.
+        real = tmp_path / "real"
+        real.symlink_to(next(p for p in ("/usr/sbin/nft", "/sbin/nft") if os.access(p, os.X_OK)))
+        stand_in = tmp_path / "nft"
+        stand_in.write_text(
+            "#!/bin/sh\nasked=$(cat)\n"
+            f'case "$2 $asked" in -t*|*few*|*none*|*ports*) echo "$asked" | {real} "$@";; *) exec sleep 600;; esac\n'
+        )
+        stand_in.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(nft_command, "_TIMEOUT", 4.0)
+        monkeypatch.setattr(nft_command, "_SET_TIMEOUT", 0.2)
 
-    banned = firewall.read().tables[TableKey("ip", "bans")].sets["banned"]
+    sets = firewall.read().tables[TableKey("ip", "bans")].sets
 
-    assert banned.elements is None
+    assert sets["banned"].elements is None
+    assert sets["few"].elements == ("10.0.0.1",)
+    assert sets["none"].elements == ()
+    assert sets["ports"].elements == ([80, {"accept": None}],)
 
 
 def test_all_elements_are_read_when_the_listing_is_not_too_large(netns: Netns, firewall: Nft) -> None:

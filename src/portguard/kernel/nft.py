@@ -140,9 +140,13 @@ class Nft:
         tables: dict[TableKey, Table] = {}
         unreadable: dict[TableKey, str] = {}
         until = monotonic() + _TIMEOUT
-        for key in keys:
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop(0)
+            # One that takes too long leaves the others their share.
+            share = (until - monotonic()) / (len(waiting) + 1)
             try:
-                table = self._read_table(key, generation, until, in_process=key == self._own)
+                table = self._read_table(key, generation, monotonic() + share, in_process=key == self._own)
             except ObserveError as error:
                 unreadable[key] = str(error)
                 continue

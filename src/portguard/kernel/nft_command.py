@@ -26,6 +26,10 @@ _TIMEOUT = 10.0
 """Seconds for one listing; 10,000 rules take 0.2."""
 _BOUND = 64 << 20
 """Bytes of one listing; 100,000 elements take 2 MB."""
+_SHARE = 0.5
+"""Part of the time for a listing with all elements; the rest is for one without, and for sets one by one."""
+_SET_TIMEOUT = 1.0
+"""Seconds for the elements of one set; 100,000 take 0.3."""
 _PIECE = 1 << 18
 _PAUSE = 0.005
 """Seconds between two looks at what happens meanwhile."""
@@ -35,6 +39,10 @@ Meanwhile: TypeAlias = "Callable[[], None]"
 
 class _TooLargeError(ObserveError):
     """The listing is larger than what is worth reading."""
+
+
+class _TooLateError(ObserveError):
+    """The listing takes longer than it may."""
 
 
 def list_ruleset(meanwhile: Meanwhile) -> tuple[Json, bool]:
@@ -89,13 +97,31 @@ def _within(row: Json, key: TableKey) -> bool:
 
 
 def _documents(wanted: Sequence[Json], until: float, meanwhile: Meanwhile) -> tuple[list[Json], bool]:
-    """List several things, without the elements of sets where all is too large. Raises ObserveError."""
+    """List several things; where all is too large, the elements of sets one by one, as far as they can be had. Raises ObserveError."""
     if not wanted:
         return [], False
+    now = monotonic()
     try:
-        return _run(wanted, until, meanwhile, terse=False), False
-    except _TooLargeError:
-        return _run(wanted, until, meanwhile, terse=True), True
+        return _run(wanted, now + (until - now) * _SHARE, meanwhile, terse=False), False
+    except (_TooLargeError, _TooLateError):
+        documents = _run(wanted, until, meanwhile, terse=True)
+    for document in documents:
+        rows = document.get("nftables") if isinstance(document, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            for kind in {"set", "map"} & row.keys() if isinstance(row, dict) else ():
+                _fetch(kind, row[kind], until, meanwhile)
+    return documents, True
+
+
+def _fetch(kind: str, listed: Json, until: float, meanwhile: Meanwhile) -> None:
+    """Put the elements of a set where they were left out. A set that cannot be had stays without, and costs nothing else."""
+    try:
+        name = {key: listed[key] for key in ("family", "table", "name")}
+        (document,) = _run([{kind: name}], min(until, monotonic() + _SET_TIMEOUT), meanwhile, terse=False)
+        (found,) = (row[kind] for row in document["nftables"] if kind in row)
+    except (ObserveError, ValueError, TypeError, KeyError):
+        return
+    listed["elem"] = found.get("elem", [])
 
 
 def _run(wanted: Sequence[Json], until: float, meanwhile: Meanwhile, *, terse: bool) -> list[Json]:
@@ -160,7 +186,7 @@ def _take(process: subprocess.Popen[bytes], until: float, meanwhile: Meanwhile) 
         while True:
             if not selector.select(min(_PAUSE, max(0.0, until - monotonic()))):
                 if monotonic() >= until:
-                    raise ObserveError("nft did not finish its listing in time")
+                    raise _TooLateError("nft did not finish its listing in time")
                 meanwhile()
                 continue
             piece = os.read(pipe.fileno(), _PIECE)

@@ -14,7 +14,7 @@ from portguard.model.elements import Elements
 from portguard.model.ruleset import Chain, Rule, Ruleset, Set, Table, TableKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from portguard.model.ruleset import Json
 
@@ -178,11 +178,18 @@ def _set(body: Mapping[str, Json], *, terse: bool) -> Set:
         type=_datatypes(body["type"]),
         map=None if value is None else " . ".join(_datatypes(value)),
         flags=flags,
-        elements=None if terse else elements if isinstance(elements, Elements) else tuple(elements or ()),
+        elements=_elements(elements, terse=terse),
         dynamic="dynamic" in flags,
         size=None if size is None else _number(size),
         statements=tuple(statements) if isinstance(statements, list) else (statements,),
     )
+
+
+def _elements(listed: Json, *, terse: bool) -> Sequence[Json] | None:
+    """Elements as they are listed; a full listing leaves out those of an empty set, a terse one all that were not fetched."""
+    if listed is None and terse:
+        return None
+    return listed if isinstance(listed, Elements) else tuple(listed or ())
 
 
 def _datatypes(value: Json) -> tuple[str, ...]:
