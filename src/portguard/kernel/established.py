@@ -44,8 +44,6 @@ _ID = struct.Struct("=2s2s16s16sI8s")
 _REQUEST = struct.Struct(f"=BBBBI{_ID.size}s")
 _HEAD = struct.Struct("=BBBx")
 _ANY_COOKIE = b"\xff" * 8
-_MOST = 4096
-"""Connections to one port that are described; more tell nothing new."""
 
 
 class Established:
@@ -72,7 +70,7 @@ class Established:
             for family in (socket.AF_INET, socket.AF_INET6)
             for connection in self._dump(family, port)
         }
-        return tuple(sorted(found, key=_order)[:_MOST])
+        return tuple(sorted(found, key=_order))
 
     def _dump(self, family: int, port: int) -> Iterator[Connection]:
         # A port in the id selects, and the kernel compares it: what belongs to other ports is never sent.

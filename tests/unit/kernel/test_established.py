@@ -122,6 +122,24 @@ def test_what_comes_from_this_host_itself_is_left_out(monkeypatch: pytest.Monkey
     assert found.to([6390]) == ()
 
 
+def test_every_one_of_very_many_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends them, or counts strangers among them, must not be given the first ones only."""
+    many = [row(V6, "2001:db8:1::1", 6390, f"2001:db8:77::{number:x}") for number in range(1, 5001)]
+    answers = iter(many)
+
+    class Many(Kernel):
+        def recv(self, size: int) -> bytes:
+            first = super().recv(size)
+            sequence = HEADER.unpack_from(first)[3]
+            rows = b"".join(message(_BY_FAMILY, sequence, one, flags=2) for one in answers)
+            return rows + first
+
+    kernel = Many(lambda *_: b"")
+    monkeypatch.setattr(established, "open_socket", lambda _: kernel)
+
+    assert len(Established().to([6390])) == 5000
+
+
 def test_what_is_of_another_port_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a kernel compares the port is not relied on."""
     found, _ = opened(monkeypatch, lambda *_: row(V4, "10.1.0.1", 22, "10.77.0.9"))
