@@ -20,6 +20,7 @@ from portguard.kernel.real import open_world
 from portguard.kernel.sockets import open_owners
 from portguard.model.config import Config
 from portguard.model.net import AddressSet, Transport
+from portguard.model.snapshot import SAME_ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -296,6 +297,28 @@ def test_connections_elsewhere_are_not_found(conversation: Conversation, peers: 
         assert peers.connections(RANGE) == ()
         assert len(peers.connections(AddressSet.of("10.1.0.0/16"))) == 2
         assert len(peers.connections(AddressSet.of("10.1.0.1/32", "2001:db8::/32", "192.0.2.0/24"))) == 2
+
+
+def test_thousands_of_connections_with_one_peer_do_not_hide_one_with_another(
+    host: Netns, conversation: Conversation, peers: Peers
+) -> None:
+    """A proxy before the product's containers has as many, most of them closed within the last minute."""
+    for _ in range(4200):
+        client = socket.socket()
+        client.connect(("10.28.32.5", 8001))
+        conversation.server.accept()[0].close()
+        client.close()
+    host.run("ip", "address", "add", "10.28.32.6/26", "dev", "eth0")
+    with socket.create_server(("10.28.32.6", 8002)) as server:
+        client = socket.socket()
+        client.bind(("10.1.0.1", 0))
+        conversation.ends.append(client)
+        client.connect(("10.28.32.6", 8002))
+        conversation.ends.append(server.accept()[0])
+        found = peers.connections(RANGE)
+
+    assert [str(row.peer) for row in found].count("10.28.32.5") == SAME_ENDS
+    assert ("10.28.32.6", "10.1.0.1") in [(str(row.peer), str(row.local)) for row in found]
 
 
 def test_any_number_of_networks_is_asked_about(conversation: Conversation, peers: Peers) -> None:

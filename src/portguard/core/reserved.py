@@ -14,6 +14,7 @@ from portguard.core.render import OWN_TABLE
 from portguard.core.reserved_links import Ground
 from portguard.model.finding import Finding, Kind, Severity
 from portguard.model.net import EVERYTHING, AddressSet
+from portguard.model.snapshot import SAME_ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -182,7 +183,7 @@ def _connections(connections: Sequence[Connection], ground: Ground) -> Iterator[
         yield Finding(
             kind=Kind.RESERVED_ADDRESS_IN_USE,
             severity=Severity.CRITICAL,
-            message=f"{len(rows)} connections with {peer}, of {ground.around(peer)}; the first: {_ends(row)}"
+            message=f"{'at least ' if len(rows) >= SAME_ENDS else ''}{len(rows)} connections with {peer}, of {ground.around(peer)}; the first: {_ends(row)}"
             + (f" ({who})" if who else ""),
             subject=f"connection {peer}",
             address=str(peer),

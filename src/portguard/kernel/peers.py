@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from portguard.kernel.diag import ANSWER, REQUEST, SOCK_DIAG_BY_FAMILY, Record, 
 from portguard.kernel.netlink import ATTRIBUTE, NETLINK_SOCK_DIAG, open_socket, request
 from portguard.model.listener import Owner
 from portguard.model.net import Transport
-from portguard.model.snapshot import Connection
+from portguard.model.snapshot import SAME_ENDS, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,9 +56,15 @@ _ASKED = (
 _NETWORKS = 512
 """Networks of one request: a program of 16 KiB."""
 _MOST = 4096
-"""Connections that are described. More tell nothing new, and each is looked up."""
+"""Connections that are described at most."""
 _OWNED = 64
 """Connections whose process is looked for."""
+
+
+_ENDS = slice(8, 40)
+"""Both addresses within ``struct inet_diag_msg``: behind family, state, timer, retransmissions and the two ports."""
+_Row = tuple[Record, bytes, str]
+"""A socket, its description, and its state in words."""
 
 
 class Peers:
@@ -76,12 +83,24 @@ class Peers:
         self._socket.close()
 
     def connections(self, networks: AddressSet) -> tuple[Connection, ...]:
-        """All connections with a peer in these networks, sorted; those of one thing. Raises ObserveError."""
-        found = list(islice(self._records(networks), _MOST))
+        """Connections with a peer in these networks, sorted; of those between the same addresses the first SAME_ENDS.
+
+        Where the product itself uses a range, thousands of its own must not hide one of somebody else's. Raises ObserveError.
+        """
+        found = list(islice(self._few_of_each(self._records(networks)), _MOST))
         owners = self._owners.find([record for record, _, _ in found if record.inode][:_OWNED]).owners
         return tuple(sorted((_connection(*row, owners) for row in found), key=lambda row: row.order))
 
-    def _records(self, networks: AddressSet) -> Iterator[tuple[Record, bytes, str]]:
+    @staticmethod
+    def _few_of_each(rows: Iterator[_Row]) -> Iterator[_Row]:
+        seen: Counter[bytes] = Counter()
+        for row in rows:
+            ends = row[1][_ENDS]
+            seen[ends] += 1
+            if seen[ends] <= SAME_ENDS:
+                yield row
+
+    def _records(self, networks: AddressSet) -> Iterator[_Row]:
         """Ask in both families: a dual-stack socket has its IPv4 peers in the list of IPv6."""
         nets = list(networks.networks())
         for start in range(0, len(nets), _NETWORKS):

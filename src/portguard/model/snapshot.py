@@ -81,6 +81,10 @@ class Links:
     neighbours: tuple[Neighbour, ...] = ()
 
 
+SAME_ENDS = 64
+"""Connections between one peer and one address of this host that are described; more tell nothing new."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A connected socket whose peer was asked for. A v4-mapped peer is given as the IPv4 address that it is."""
