@@ -45,6 +45,8 @@ _CONNTRACK = struct.Struct("=128xII2xHHHHHHHH")
 _STATE_BESIDE = 0x1 | 0x8 | 0x100
 """INVALID, NEW, UNTRACKED: states that a first packet may have."""
 _STATE_NAT = 0x40 | 0x80
+_ABOUT_STATE = 0x1
+"""XT_CONNTRACK_STATE, of what is turned around: nft's text leaves that out for SNAT and DNAT."""
 _CONNMARK = struct.Struct("=IIIBBB")
 """mark, mask of the connection's, mask of the packet's, direction and length of a shift, mode (struct xt_connmark_tginfo2)"""
 _SET, _SAVE, _RESTORE = 0, 1, 2
@@ -114,8 +116,8 @@ def _fib(field: str, types: list[str], *, turned: bool) -> Json:
 
 
 def _conntrack(info: bytes, _family: str) -> list[Json] | None:
-    *_, states, _status = _CONNTRACK.unpack_from(info)
-    if states & _STATE_NAT and states & _STATE_BESIDE:
+    *_, turned, states, _status = _CONNTRACK.unpack_from(info)
+    if states & _STATE_NAT and (states & _STATE_BESIDE or turned & _ABOUT_STATE):
         return _lossy("conntrack")
     return None
 

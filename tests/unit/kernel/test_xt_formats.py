@@ -64,10 +64,21 @@ def test_address_types_limited_to_an_interface_are_left_alone() -> None:
     assert read("match", "addrtype", 1, "ip", ADDRTYPE.pack(0, 1 << 2, 0x4)) is None
 
 
-@pytest.mark.parametrize(("states", "lossy"), [(0x80, False), (0x2 | 0x4 | 0x80, False), (0x8 | 0x80, True)])
-def test_new_beside_dnat_is_marked_since_the_text_has_only_dnat(states: int, lossy: bool) -> None:
+@pytest.mark.parametrize(
+    ("turned", "states", "lossy"),
+    [
+        (0, 0x80, False),
+        (0, 0x2 | 0x4 | 0x80, False),
+        (0, 0x8 | 0x80, True),
+        (1, 0x80, True),
+        (1, 0x8, False),
+    ],
+)
+def test_states_beside_or_other_than_dnat_are_marked_since_the_text_has_only_dnat(
+    turned: int, states: int, lossy: bool
+) -> None:
     info = bytearray(164)
-    info[150:152] = struct.pack("=H", states)
+    info[148:152] = struct.pack("=HH", turned, states)
     found = read("match", "conntrack", 3, "ip", bytes(info))
     assert bool(found and found[0]["xt"].get(LOSSY)) is lossy
 
