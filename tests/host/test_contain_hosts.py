@@ -224,3 +224,19 @@ def test_what_was_confirmed_is_closed_again_before_the_network_comes_up_and_a_ro
         attempts_of_a_stranger=len(watch.attempts), let_in=0,
     )  # fmt: skip
     assert host.run("test", "-e", "/var/lib/portguard/own-table.nft", check=False).returncode == 1
+
+
+def test_a_removed_package_leaves_nothing_closed_now_or_after_a_reboot(cached: Site) -> None:
+    site, host = cached, cached.host
+    order(site, "mode", "contain", "--confirm-within", "1m")
+    order(site, "confirm")
+    assert set(redis(site).values()) == {"dropped"}
+
+    host.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq", "remove", "portguard")
+
+    assert set(redis(site).values()) == {"open"}
+    host.reboot()
+    host.wait_for(lambda: host.systemctl("is-active", "cache", check=False) == "active", "Redis")
+    assert set(redis(site).values()) == {"open"}
+    assert host.systemctl("list-units", "--failed", "--plain", "--no-legend") == ""
+    assert host.shell("nft list tables") == "table inet filter\n"

@@ -39,8 +39,12 @@ def found(run: int | None = None) -> list[str]:
         f"group {path}" for path in cgroup.existing() if run is None or f"{cgroup.PREFIX}{run}-" in path.name
     ]
     folders = [f"folder {path}" for path in RUNS.glob("*") if run is None or path.name == str(run)]
-    names = Path("/run/netns")
-    named = [f"namespace {path}" for path in names.glob("pg*")] if names.is_dir() else []
+    # The lab and the kernel tests name theirs as well, with the number of their own process, and may run at the same time.
+    named = [
+        f"namespace {path}"
+        for path in Path("/run/netns").glob("pg*")
+        if run is None or str(run) in path.name.split("-")
+    ]
     return mounts + processes + groups + folders + named
 
 
