@@ -149,8 +149,9 @@ def _worked_out(state: State, snapshot: Snapshot, sensitive: Mapping[int, Exposu
     blind = snapshot.ruleset is None or snapshot.listeners is None
     if before is None and blind:
         return state
-    found = contain.work_out(state.policy, snapshot, sensitive, before or contain.NOTHING, at.monotonic)
-    standing = replace(state.standing, closing=found)
+    known = before or state.standing.closed_before or contain.NOTHING
+    found = contain.work_out(state.policy, snapshot, sensitive, known, at.monotonic)
+    standing = replace(state.standing, closing=found, closed_before=None)
     if found == before:
         return replace(state, standing=standing)
     state = with_order(state, standing)

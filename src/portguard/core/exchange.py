@@ -238,6 +238,8 @@ class Standing:
     """The order is a former process's, and has not been held against the kernel yet."""
     closing: Closing | None = None
     """What is to be closed; None where the mode closes nothing, or it is not worked out yet."""
+    closed_before: Closing | None = None
+    """Ports that a former process had closed for good: after a boot their services may start later than the first look."""
     disarms_at: float | None = None
     """When the kernel's dead man ends the closing; None: it does not run."""
 

@@ -17,7 +17,8 @@ from portguard.core.render import OWN_TABLE
 from portguard.core.standing import confirmed
 from portguard.daemon import statusfile
 from portguard.errors import ObserveError
-from portguard.model.containment import Order, OrderState, Pause
+from portguard.model.containment import ClosedPort, Closing, Order, OrderState, Pause
+from portguard.model.net import Transport
 from portguard.model.policy import Mode
 from portguard.model.transaction import TableOp, Verb
 
@@ -48,7 +49,10 @@ class OrderFile:
         try:
             document = statusfile.read(self._order)
             return Standing(
-                order=_order(document["order"]), pause=_pause(document["pause"], at), recalled=True
+                order=(order := _order(document["order"])),
+                pause=_pause(document["pause"], at),
+                recalled=True,
+                closed_before=_closing(order, document.get("closed", []), at),
             )
         except (ObserveError, KeyError, TypeError, ValueError, OverflowError):
             # A moment in the first or last hours of the calendar overflows in another time zone.
@@ -90,6 +94,7 @@ def table_text(state: State) -> str | None:
 
 def _document(standing: Standing) -> dict[str, Any]:
     order, pause = standing.order, standing.pause
+    closing = standing.closing or standing.closed_before
     return {
         "schema": SCHEMA,
         "order": None
@@ -103,7 +108,24 @@ def _document(standing: Standing) -> dict[str, Any]:
             "confirm_within": order.confirm_within,
         },
         "pause": None if pause is None else {"until": pause.until.isoformat(), "reason": pause.reason},
+        "closed": [
+            {"transport": port.transport.value, "port": port.port, "application": port.application}
+            for port in (closing.ports if closing is not None and confirmed(standing) else ())
+        ],
     }
+
+
+def _closing(order: Order | None, rows: list[dict[str, Any]], at: Moment) -> Closing | None:
+    """Give what was closed for good: it stays so for a while, because after a boot its service may start later than this does."""
+    if order is None or not order.mode.closes or order.state is not OrderState.CONFIRMED or not rows:
+        return None
+    ports = tuple(
+        ClosedPort(
+            transport=Transport(row["transport"]), port=int(row["port"]), application=str(row["application"])
+        )
+        for row in rows
+    )
+    return Closing(ports=ports, seen={(port.transport, port.port): at.monotonic for port in ports})
 
 
 def _order(row: dict[str, Any] | None) -> Order | None:

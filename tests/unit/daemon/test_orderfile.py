@@ -67,7 +67,27 @@ def test_the_next_process_finds_the_order_that_this_one_kept(
     order = replace(ORDERED, mode=mode, state=kind, before=Mode.OBSERVE, confirm_within=17.5)
     OrderFile(tmp_path).keep(state(order))
 
-    assert OrderFile(tmp_path).recall(NOW) == Standing(order=order, recalled=True)
+    found = OrderFile(tmp_path).recall(NOW)
+    assert replace(found, closed_before=None) == Standing(order=order, recalled=True)
+
+
+def test_what_was_closed_for_good_is_closed_from_the_first_look_of_the_next_process_on(
+    tmp_path: Path,
+) -> None:
+    """After a boot its service may start later than the daemon: it must find its port closed."""
+    OrderFile(tmp_path).keep(state())
+
+    closing = OrderFile(tmp_path).recall(NOW).closed_before
+    assert closing is not None
+    assert closing.ports == CLOSING.ports
+    assert closing.seen == {(Transport.TCP, 6390): NOW.monotonic}
+
+
+@pytest.mark.parametrize("kind", [OrderState.WAITING, OrderState.WITHDRAWN])
+def test_what_nobody_confirmed_is_not_recalled_as_closed(tmp_path: Path, kind: OrderState) -> None:
+    OrderFile(tmp_path).keep(state(replace(ORDERED, state=kind)))
+
+    assert OrderFile(tmp_path).recall(NOW).closed_before is None
 
 
 def test_what_is_kept_is_on_the_disk_before_it_takes_the_place_of_the_old(
