@@ -188,11 +188,16 @@ def test_what_was_confirmed_is_closed_again_before_the_network_comes_up_and_a_ro
     order(site, "mode", "contain", "--confirm-within", "1m")
     order(site, "confirm")
     assert site.client.reach(PORT, "strangers") == "dropped"
+    # After the boot it listens later than portguard looks for the first time.
+    late = CACHE.replace("ExecStart=", "ExecStartPre=/bin/sleep 3\nExecStart=", 1)
+    host.write("/etc/systemd/system/cache.service", late.format(more=""))
 
     with site.client.watch(PORT, "strangers", every=0.005) as watch:
         rebooting = watch.now()
         host.reboot()
         site.settled()
+        host.wait_for(lambda: host.systemctl("is-active", "cache", check=False) == "active", "Redis")
+        host.wait_for(lambda: len(site.alerts("listener_unexpected", port=str(PORT))) > 0, "a look at it")
         mode = order(site, "mode")
         documented_port = site.client.reach(WEB)
         rolling = watch.now()
