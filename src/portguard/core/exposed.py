@@ -122,6 +122,11 @@ def reachable_from(policy: Policy, sources: AddressSet) -> tuple[str, ...]:
     return _names(tuple(policy.zones.items()), sources)
 
 
+def forget_names() -> None:
+    """Let go of the sources that were named: of a large set they are large."""
+    _names.cache_clear()
+
+
 @lru_cache(maxsize=64)
 def _names(zones: tuple[tuple[str, AddressSet], ...], sources: AddressSet) -> tuple[str, ...]:
     """Name the sources. Most ports are open to the same ones, and to name them anew for each took half of a look."""
