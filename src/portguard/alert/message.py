@@ -56,8 +56,9 @@ FIELDS = (
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029|]")
 _SECRET = re.compile(
-    # "without a password on 0.0.0.0" is how portguard itself says what is exposed, and no secret.
-    r"(?i)(?!(?<=\ba )password [a-z])"
+    # "without a password on 0.0.0.0" is how portguard itself says what is exposed (core/danger.py), and no secret. Only its very
+    # words are let through: what a program was started with may read alike.
+    r"(?i)(?!(?<=\ba )password (?:on|and|cannot) )"
     r"([\w.-]*(?:pass|secret|token|credential)[\w.-]*)(\s*[= ]\s*|\"\s*:\s*\")(\S+)"
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,\[\]-]+")

@@ -57,9 +57,8 @@ def owner_of(ruleset: Ruleset, ref: RuleRef) -> Owner:
     table = ruleset.tables.get(ref.table, Table(key=ref.table))
     by_chain = None if table.key == OWN_TABLE else _by_name(ref.chain, _CHAINS)
     if ref.chain == "FORWARD" and "DOCKER-USER" in table.chains:
-        return (
-            Owner.DOCKER
-        )  # It sets the policy of that chain itself, and asks for other people's rules in its own.
+        # Docker sets the policy of that chain itself, and asks for other people's rules in its own.
+        return Owner.DOCKER
     return by_chain or owner_of_table(table)
 
 

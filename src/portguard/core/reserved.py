@@ -180,10 +180,11 @@ def _connections(connections: Sequence[Connection], ground: Ground) -> Iterator[
         # The process of a closed connection is not known.
         row = next((one for one in rows if one.owner.pid is not None), rows[0])
         who = ", ".join(part for part in (row.owner.process, row.owner.unit) if part)
+        least = "at least " if len(rows) >= SAME_ENDS else ""
         yield Finding(
             kind=Kind.RESERVED_ADDRESS_IN_USE,
             severity=Severity.CRITICAL,
-            message=f"{'at least ' if len(rows) >= SAME_ENDS else ''}{len(rows)} connections with {peer}, of {ground.around(peer)}; the first: {_ends(row)}"
+            message=f"{least}{len(rows)} connections with {peer}, of {ground.around(peer)}; the first: {_ends(row)}"
             + (f" ({who})" if who else ""),
             subject=f"connection {peer}",
             address=str(peer),

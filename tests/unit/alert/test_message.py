@@ -131,6 +131,7 @@ def test_what_is_exposed_and_how_it_is_protected_is_told_in_full(
 
 def test_a_secret_that_follows_such_words_is_redacted_all_the_same() -> None:
     assert "hunter2" not in clean("a password=hunter2")
+    assert "hunter2" not in clean("--note a password hunter2")
     assert "hunter2" not in clean("a password: on, requirepass hunter2")
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portguard.core import exposed
 from portguard.daemon.spare import Spare
+from portguard.model.net import EVERYTHING, AddressSet
 from portguard.model.ruleset import Ruleset
 
 if TYPE_CHECKING:
@@ -38,3 +40,9 @@ def test_cycles_are_gone_after_the_look_at_another_ruleset(spare: Spare) -> None
     assert left() is not None, "nothing changed: nobody looks for it"
     spare.after_look(second)
     assert left() is None
+
+
+def test_sources_that_were_named_are_let_go_of_with_the_ruleset(spare: Spare) -> None:
+    exposed._names((("office", AddressSet.of("10.1.0.0/16")),), EVERYTHING)
+    spare.after_look(Ruleset(generation=1, tables={}))
+    assert exposed._names.cache_info().currsize == 0
